@@ -1,0 +1,4 @@
+//! Drave: a Kafka-compatible partitioned log server.
+
+pub mod types;
+pub mod wire;
