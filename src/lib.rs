@@ -1,4 +1,6 @@
 //! Drave: a Kafka-compatible partitioned log server.
 
+pub mod partition;
+pub mod seam;
 pub mod types;
 pub mod wire;
