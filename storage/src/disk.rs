@@ -5,6 +5,12 @@
 //! - A created, renamed or removed name is durable only after [`Disk::sync_dir`] on its directory returned `Ok`.
 //! - After a failed `sync` nothing may be assumed of that file's unsynced bytes, and it must not be tried again.
 
+mod error;
+mod real;
+
+pub use error::{Verdict, at_path, os_code, out_of_descriptors, verdict};
+pub use real::RealDisk;
+
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;

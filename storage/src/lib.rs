@@ -5,4 +5,5 @@
 //! What a record means (a group's commit, a metadata change) is not known here.
 
 pub mod disk;
+pub mod files;
 pub mod time;

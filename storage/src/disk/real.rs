@@ -1,0 +1,155 @@
+//! The operating system's file system.
+
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::MmapOptions;
+use rustix::io::{pwritev, retry_on_intr};
+
+use super::error::at_path;
+use super::{Disk, Entry, File, Open};
+
+/// Most parts the kernel takes in one call.
+const IOV_MAX: usize = 1024;
+
+/// The real disk; every error names the path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        let file = options(how).open(path).map_err(|e| at_path(path, e))?;
+        Ok(Arc::new(RealFile { file, path: path.to_owned() }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for found in fs::read_dir(dir).map_err(|e| at_path(dir, e))? {
+            let found = found.map_err(|e| at_path(dir, e))?;
+            entries.extend(entry(&found)?);
+        }
+        Ok(entries)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir).map_err(|e| at_path(dir, e))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to).map_err(|e| at_path(from, e))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let is_dir = fs::symlink_metadata(path).map_err(|e| at_path(path, e))?.is_dir();
+        let removed = if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        removed.map_err(|e| at_path(path, e))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir).and_then(|dir| retry(|| dir.sync_all())).map_err(|e| at_path(dir, e))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = options(Open::Create).open(path).map_err(|e| at_path(path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => Err(at_path(path, io::ErrorKind::WouldBlock)),
+            Err(TryLockError::Error(e)) => Err(at_path(path, e)),
+        }
+    }
+}
+
+fn options(how: Open) -> OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    match how {
+        Open::Read => &mut options,
+        Open::Write => options.write(true),
+        Open::Create => options.write(true).create(true),
+        Open::CreateNew => options.write(true).create_new(true),
+    };
+    options
+}
+
+/// `None` if it was removed since it was listed.
+fn entry(found: &fs::DirEntry) -> io::Result<Option<Entry>> {
+    let meta = match fs::metadata(found.path()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| at_path(&found.path(), e))?,
+    };
+    let len = if meta.is_dir() { 0 } else { meta.len() };
+    Ok(Some(Entry { name: found.file_name().to_string_lossy().into_owned(), is_dir: meta.is_dir(), len }))
+}
+
+impl File for RealFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        retry(|| self.file.read_at(buf, at)).map_err(|e| at_path(&self.path, e))
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
+        for parts in parts.chunks(IOV_MAX) {
+            at += write_parts(&self.file, parts, at).map_err(|e| at_path(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata().map_err(|e| at_path(&self.path, e))?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        retry(|| self.file.set_len(len)).map_err(|e| at_path(&self.path, e))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data().map_err(|e| at_path(&self.path, e))
+    }
+
+    fn map(&self, len: usize) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
+        if self.len()? < len as u64 {
+            return Err(at_path(&self.path, io::ErrorKind::UnexpectedEof));
+        }
+        if len == 0 {
+            return Ok(Box::new([]));
+        }
+        // SAFETY: the caller maps only bytes that were written (no holes) and does not cut them while the view lives.
+        let map = unsafe { MmapOptions::new().len(len).map(&self.file) };
+        Ok(Box::new(map.map_err(|e| at_path(&self.path, e))?))
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}
+
+/// Writes all of `parts` and returns their length. One call in nearly every case; the rest follows a short write.
+fn write_parts(file: &fs::File, parts: &[IoSlice<'_>], at: u64) -> io::Result<u64> {
+    let mut skip = retry_on_intr(|| pwritev(file, parts, at))?;
+    let mut end = at;
+    for part in parts {
+        let done = skip.min(part.len());
+        skip -= done;
+        file.write_all_at(&part[done..], end + done as u64)?;
+        end += part.len() as u64;
+    }
+    Ok(end - at)
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
