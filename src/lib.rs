@@ -2,5 +2,6 @@
 
 pub mod partition;
 pub mod seam;
+pub mod config;
 pub mod types;
 pub mod wire;
