@@ -1,0 +1,53 @@
+//! What a quorum is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where blocking disk work runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// On threads of its own, so that a slow disk stalls no timer.
+    #[default]
+    Threads,
+    /// At once, on the caller's task: for a simulation that must be the same each time.
+    Inline,
+}
+
+/// Settings of one member. The defaults are for production.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This member's id: minted when `dir` is formatted and never used again by another.
+    pub node_id: u64,
+    /// The directory of the log and its snapshots; made if missing. Nobody else writes there.
+    pub dir: PathBuf,
+    pub lane: Lane,
+    pub heartbeat: Duration,
+    /// A follower that hears nothing stands for election after a time between these two.
+    pub election_min: Duration,
+    pub election_max: Duration,
+    /// A snapshot is taken when this many entries were committed since the last one, ...
+    pub snapshot_entries: u64,
+    /// ... or this many bytes of log were written since.
+    pub snapshot_bytes: u64,
+    /// Entries kept behind a snapshot for followers that lag.
+    pub keep_entries: u64,
+    /// A new log file is begun at this size; whole files are dropped.
+    pub segment_bytes: u64,
+}
+
+impl Settings {
+    pub fn new(node_id: u64, dir: impl Into<PathBuf>) -> Settings {
+        Settings {
+            node_id,
+            dir: dir.into(),
+            lane: Lane::Threads,
+            heartbeat: Duration::from_millis(250),
+            election_min: Duration::from_millis(1000),
+            election_max: Duration::from_millis(2000),
+            snapshot_entries: 50_000,
+            snapshot_bytes: 64 << 20,
+            keep_entries: 100_000,
+            segment_bytes: 16 << 20,
+        }
+    }
+}
