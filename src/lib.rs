@@ -1,5 +1,6 @@
 //! Drave: a Kafka-compatible partitioned log server.
 
+pub mod cluster;
 pub mod partition;
 pub mod seam;
 pub mod config;

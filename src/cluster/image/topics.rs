@@ -1,0 +1,142 @@
+//! Topics and their partitions, by name and by id, and the ids whose directories may be deleted.
+
+use crate::types::{BrokerId, LeaderEpoch, PartitionEpoch, TopicPartition, Uuid};
+use rpds::{RedBlackTreeMapSync, VectorSync};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// All topics.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Topics {
+    by_id: RedBlackTreeMapSync<Uuid, Arc<TopicImage>>,
+    by_name: RedBlackTreeMapSync<String, Uuid>,
+    /// Deleted topics, each with the brokers that may still hold directories of it.
+    deleted: RedBlackTreeMapSync<Uuid, Arc<Vec<BrokerId>>>,
+    partition_count: usize,
+}
+
+/// One topic. Partitions are numbered from 0 without gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicImage {
+    pub id: Uuid,
+    pub name: String,
+    partitions: VectorSync<Arc<PartitionImage>>,
+}
+
+/// Where one partition lives and who leads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionImage {
+    /// Its number in the topic.
+    pub index: i32,
+    /// In order of preference: the first is the preferred leader.
+    pub replicas: Vec<Replica>,
+    /// In the order of `replicas`.
+    pub isr: Vec<BrokerId>,
+    /// Out of the ISR, but known to hold everything acknowledged (KIP-966).
+    pub elr: Vec<BrokerId>,
+    pub leader: Option<BrokerId>,
+    /// Whom to elect when ISR and ELR are empty.
+    pub last_known_leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+}
+
+/// A copy of a partition: the broker and the log directory it lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    pub broker: BrokerId,
+    pub directory: Uuid,
+}
+
+impl PartitionImage {
+    /// The brokers of all replicas, in order of preference.
+    pub fn replica_brokers(&self) -> impl Iterator<Item = BrokerId> {
+        self.replicas.iter().map(|replica| replica.broker)
+    }
+
+    /// The replica that `broker` holds.
+    pub fn replica_on(&self, broker: BrokerId) -> Option<&Replica> {
+        self.replicas.iter().find(|replica| replica.broker == broker)
+    }
+}
+
+impl TopicImage {
+    pub fn new(id: Uuid, name: String) -> Self {
+        TopicImage { id, name, partitions: VectorSync::new_sync() }
+    }
+
+    pub fn partition(&self, index: i32) -> Option<&Arc<PartitionImage>> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// All partitions, by rising number.
+    pub fn partitions(&self) -> impl ExactSizeIterator<Item = &Arc<PartitionImage>> {
+        self.partitions.iter()
+    }
+
+    pub fn partition_count(&self) -> i32 {
+        self.partitions.len() as i32
+    }
+}
+
+impl Topics {
+    pub fn by_id(&self, id: Uuid) -> Option<&Arc<TopicImage>> {
+        self.by_id.get(&id)
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.by_id(*self.by_name.get(name)?)
+    }
+
+    pub fn partition(&self, at: TopicPartition) -> Option<&Arc<PartitionImage>> {
+        self.by_id(at.topic)?.partition(at.partition)
+    }
+
+    /// Every topic, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.by_name.values().filter_map(|id| self.by_id.get(id))
+    }
+
+    /// Names that sort at or after `start`, for paged listings.
+    pub fn from_name(&self, start: &str) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.by_name.range(start.to_owned()..).filter_map(|(_, id)| self.by_id.get(id))
+    }
+
+    /// Every topic, by id.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (Uuid, &Arc<TopicImage>)> {
+        self.by_id.iter().map(|(id, topic)| (*id, topic))
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.size()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Partitions of all topics together.
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
+    }
+
+    /// Whether the log says that this topic was deleted: only then may its directories go.
+    pub fn is_deleted(&self, id: Uuid) -> bool {
+        self.deleted.contains_key(&id)
+    }
+
+    /// The deleted topics whose directories `broker` has not yet said to be gone.
+    pub fn deletions_of(&self, broker: BrokerId) -> impl Iterator<Item = Uuid> {
+        self.deleted.iter().filter(move |(_, brokers)| brokers.contains(&broker)).map(|(id, _)| *id)
+    }
+
+    /// Every partition that has a replica on `broker`.
+    pub fn hosted_by(
+        &self,
+        broker: BrokerId,
+    ) -> impl Iterator<Item = (&Arc<TopicImage>, &Arc<PartitionImage>)> {
+        self.iter()
+            .flat_map(|topic| topic.partitions().map(move |partition| (topic, partition)))
+            .filter(move |(_, partition)| partition.replica_on(broker).is_some())
+    }
+}

@@ -1,0 +1,18 @@
+//! The cluster's metadata: what the log says (`change`), what it adds up to (`image`), what comes next
+//! (`controller`), and the live handle over them (`metadata`).
+//!
+//! ```text
+//!  Command ──► controller (pure) ──► Entry of Changes ──► raft ──► Image ──► readers, reconcilers
+//!                  ▲ scratch image                                  │
+//!                  └──────────────── rebuilt from ◄─────────────────┘
+//! ```
+
+pub mod change;
+pub mod controller;
+pub mod image;
+mod metadata;
+mod office;
+
+pub use change::{Change, Entry};
+pub use image::Image;
+pub use metadata::Metadata;
