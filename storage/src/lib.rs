@@ -4,6 +4,8 @@
 //! so that the same code runs on a real file system and on one that crashes, tears and fills up on purpose.
 //! What a record means (a group's commit, a metadata change) is not known here.
 
+pub mod batch;
+pub mod compress;
 pub mod disk;
 pub mod files;
 pub mod time;
