@@ -1,8 +1,8 @@
 //! Drave: a Kafka-compatible partitioned log server.
 
 pub mod cluster;
+pub mod config;
 pub mod partition;
 pub mod seam;
-pub mod config;
 pub mod types;
 pub mod wire;

@@ -7,5 +7,7 @@
 pub mod batch;
 pub mod compress;
 pub mod disk;
+pub mod epochs;
 pub mod files;
+pub mod index;
 pub mod time;
