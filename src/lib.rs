@@ -4,5 +4,6 @@ pub mod cluster;
 pub mod config;
 pub mod partition;
 pub mod seam;
+pub mod coordinator;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,8 @@
+//! Which partition of `__consumer_offsets` a group lives on.
+
+/// Java's `String.hashCode` (over UTF-16), its sign bit cleared, modulo the number of partitions.
+pub fn partition_of(group: &str, partitions: i32) -> i32 {
+    let hash =
+        group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX) % partitions.max(1)
+}

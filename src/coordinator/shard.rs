@@ -1,0 +1,249 @@
+//! One machine on one log partition under one leader epoch.
+
+use super::log::ShardLog;
+use super::machine::{Input, Machine, Ticket};
+use super::runtime::{Clock, coordinator_error};
+use crate::types::{ErrorCode, LeaderEpoch, Mono, Now, Offset};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+type Outcome<R> = Result<(R, Offset), ErrorCode>;
+/// A reply, and the log end that must be committed before it may be shown.
+pub(super) type Answer<R> = oneshot::Receiver<Outcome<R>>;
+pub(super) type Make<M> = Arc<dyn Fn() -> M + Send + Sync>;
+
+/// How long to leave a log alone that refused what a timer wanted to append, or that could not be loaded.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Ticks under one hold of the lock, so that commands get their turn.
+const TICKS_AT_ONCE: usize = 64;
+
+pub(super) struct Shard<M: Machine> {
+    pub(super) partition: i32,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) log: Arc<dyn ShardLog>,
+    pub(super) clock: Clock,
+    pub(super) make: Make<M>,
+    state: Mutex<State<M>>,
+    /// The deadline may be sooner, or the state is another.
+    wake: Notify,
+}
+
+enum State<M: Machine> {
+    /// With what was told meanwhile.
+    Loading(Vec<M::Command>),
+    Active(Active<M>),
+    Closed,
+}
+
+struct Active<M: Machine> {
+    machine: M,
+    /// The log end that everything decided so far rests upon.
+    end: Offset,
+    waiting: HashMap<Ticket, oneshot::Sender<Outcome<M::Reply>>>,
+    tickets: u64,
+    /// No tick before this.
+    not_before: Mono,
+    /// Whether the log took the last append is not known: load again.
+    lost: bool,
+}
+
+/// What the timer does next.
+enum Next {
+    Sleep(Option<Duration>),
+    Again,
+    Stop,
+}
+
+impl<M: Machine> Shard<M> {
+    pub(super) fn new(
+        partition: i32,
+        epoch: LeaderEpoch,
+        log: Arc<dyn ShardLog>,
+        clock: Clock,
+        make: Make<M>,
+    ) -> Self {
+        let state = Mutex::new(State::Loading(Vec::new()));
+        Shard { partition, epoch, log, clock, make, state, wake: Notify::new() }
+    }
+
+    /// Loads, then keeps time, until closed; loads again whenever the state was given up.
+    pub(super) async fn run(self: Arc<Self>) {
+        while self.clone().load().await {
+            self.keep_time().await;
+        }
+    }
+
+    /// From now on every caller is told `NotCoordinator`, those that wait included.
+    pub(super) fn close(&self) {
+        *self.state.lock() = State::Closed;
+        self.wake.notify_one();
+    }
+
+    /// Decides upon `command` now; the reply may come much later.
+    pub(super) fn submit(&self, command: M::Command) -> Result<Answer<M::Reply>, ErrorCode> {
+        let mut state = self.state.lock();
+        let active = match &mut *state {
+            State::Loading(_) => return Err(ErrorCode::CoordinatorLoadInProgress),
+            State::Closed => return Err(ErrorCode::NotCoordinator),
+            State::Active(active) => active,
+        };
+        let before = active.machine.next_deadline().unwrap_or(Mono(u64::MAX));
+        let (ticket, answer) = active.ticket();
+        self.decide(active, Input::Command(command, ticket), (self.clock)());
+        if active.lost || active.machine.next_deadline().is_some_and(|deadline| deadline < before) {
+            self.wake.notify_one();
+        }
+        Ok(answer)
+    }
+
+    /// Like [`Shard::submit`], without an answer, and kept for later if the shard still loads.
+    pub(super) fn tell(&self, command: M::Command) {
+        if let State::Loading(told) = &mut *self.state.lock() {
+            return told.push(command);
+        }
+        // A closed shard has no use for it, and nobody waits for the answer.
+        let _ = self.submit(command);
+    }
+
+    /// Step, append, apply, answer. A refused append fails the replies of this step; whether it was taken is returned.
+    fn decide(&self, active: &mut Active<M>, input: Input<M::Command>, now: Now) -> bool {
+        let output = active.machine.step(input, now);
+        let outcome = self.append(active, &output.events, now);
+        for (ticket, reply) in output.replies {
+            active.answer(ticket, outcome.map(|()| (reply, active.end)));
+        }
+        outcome.is_ok()
+    }
+
+    fn append(&self, active: &mut Active<M>, events: &[M::Event], now: Now) -> Result<(), ErrorCode> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let records = events.iter().map(M::record).collect();
+        match self.log.append(records, self.epoch, now) {
+            Ok(end) => active.end = end,
+            Err(error) => {
+                tracing::warn!(partition = self.partition, %error, "a coordinator's log refused an append");
+                active.lost = matches!(error, ErrorCode::KafkaStorageError | ErrorCode::UnknownServerError);
+                return Err(coordinator_error(error));
+            }
+        }
+        events.iter().for_each(|event| active.machine.apply(event));
+        Ok(())
+    }
+
+    /// Reads the log until that succeeds; `false` once the shard is closed.
+    async fn load(self: Arc<Self>) -> bool {
+        loop {
+            let shard = self.clone();
+            let loaded = tokio::task::spawn_blocking(move || shard.replay()).await;
+            match loaded {
+                Ok(Ok((machine, end))) => return self.activate(machine, end),
+                Ok(Err(error)) => {
+                    tracing::warn!(partition = self.partition, %error, "a coordinator's log did not load");
+                }
+                Err(panic) => {
+                    tracing::error!(partition = self.partition, %panic, "loading a coordinator failed")
+                }
+            }
+            if self.is_closed() {
+                return false;
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    fn replay(&self) -> Result<(M, Offset), ErrorCode> {
+        let mut machine = (self.make)();
+        let mut skipped = 0u64;
+        let end = self.log.load(self.epoch, &mut |replayed| match M::event(replayed) {
+            Some(event) => machine.apply(&event),
+            None => skipped += 1,
+        })?;
+        if skipped > 0 {
+            tracing::warn!(
+                partition = self.partition,
+                skipped,
+                "records that this release cannot read were left alone"
+            );
+        }
+        Ok((machine, end))
+    }
+
+    fn activate(&self, mut machine: M, end: Offset) -> bool {
+        let mut state = self.state.lock();
+        let State::Loading(told) = &mut *state else { return false };
+        let told = std::mem::take(told);
+        let now = (self.clock)();
+        machine.loaded(now);
+        let mut active = Active::new(machine, end);
+        for command in told {
+            let (ticket, _) = active.ticket();
+            self.decide(&mut active, Input::Command(command, ticket), now);
+        }
+        *state = State::Active(active);
+        true
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(*self.state.lock(), State::Closed)
+    }
+
+    /// Ticks at each deadline, until the state is closed or given up.
+    async fn keep_time(&self) {
+        loop {
+            match self.tick() {
+                Next::Stop => return,
+                Next::Again => tokio::task::yield_now().await,
+                Next::Sleep(None) => self.wake.notified().await,
+                Next::Sleep(Some(time)) => {
+                    // Either way there is something to look at; which one it was does not matter.
+                    let _ = tokio::time::timeout(time, self.wake.notified()).await;
+                }
+            }
+        }
+    }
+
+    fn tick(&self) -> Next {
+        let mut state = self.state.lock();
+        let State::Active(active) = &mut *state else { return Next::Stop };
+        for _ in 0..TICKS_AT_ONCE {
+            let now = (self.clock)();
+            if active.lost {
+                *state = State::Loading(Vec::new());
+                return Next::Stop;
+            }
+            match active.machine.next_deadline().map(|deadline| deadline.max(active.not_before)) {
+                Some(deadline) if deadline <= now.mono => {}
+                deadline => return Next::Sleep(deadline.map(|deadline| deadline.since(now.mono))),
+            }
+            if !self.decide(active, Input::Tick, now) {
+                active.not_before = now.mono.plus(RETRY_AFTER);
+            }
+        }
+        Next::Again
+    }
+}
+
+impl<M: Machine> Active<M> {
+    fn new(machine: M, end: Offset) -> Self {
+        Active { machine, end, waiting: HashMap::new(), tickets: 0, not_before: Mono(0), lost: false }
+    }
+
+    fn ticket(&mut self) -> (Ticket, Answer<M::Reply>) {
+        self.tickets += 1;
+        let (sender, answer) = oneshot::channel();
+        self.waiting.insert(Ticket(self.tickets), sender);
+        (Ticket(self.tickets), answer)
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Outcome<M::Reply>) {
+        if let Some(sender) = self.waiting.remove(&ticket) {
+            // The caller may have left.
+            let _ = sender.send(outcome);
+        }
+    }
+}
