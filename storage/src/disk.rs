@@ -6,6 +6,8 @@
 //! - After a failed `sync` nothing may be assumed of that file's unsynced bytes, and it must not be tried again.
 
 mod error;
+#[cfg(feature = "testing")]
+pub mod fault;
 mod real;
 
 pub use error::{Verdict, at_path, os_code, out_of_descriptors, verdict};
