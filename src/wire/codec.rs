@@ -1,0 +1,89 @@
+//! The only place where request bodies become messages and messages become responses.
+//!
+//! What holds for any bytes a client may send (`tests/hostile_bytes.rs` shows it under a limit of address space):
+//! - No panic and no abort. A single allocation is at most max(body, 32 Ki) elements of the API's largest struct
+//!   (some 300 bytes); the decoded message takes at most about a hundred times the body (one tag in each element).
+//! - The body is at most [`body_limit`]; the frame reader enforces it before the body is received.
+//! - Records of Produce are slices of the frame, whatever their size.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
+use thiserror::Error;
+
+use super::guard::Guarded;
+use super::header::PEER_KEYS;
+use super::outgoing::{Chunk, Chunks};
+
+/// A body that its API's schema cannot explain; the connection closes, since the client cannot be told anything it understands.
+#[derive(Debug, Error)]
+#[error("malformed request, API key {api_key} version {version}: {reason}")]
+pub struct BadRequest {
+    pub api_key: i16,
+    pub version: i16,
+    pub reason: String,
+}
+
+/// A response that does not exist at the version asked for: a handler's mistake, never the client's.
+#[derive(Debug, Error)]
+#[error("response cannot be encoded at version {version}: {reason}")]
+pub struct EncodeError {
+    pub version: i16,
+    pub reason: String,
+}
+
+/// Decodes a request's body. Bytes behind the message are ignored, as Kafka does.
+pub fn decode<R: Request>(body: Bytes, version: i16) -> Result<R, BadRequest> {
+    let bad = |e: &dyn std::fmt::Display| BadRequest { api_key: R::KEY, version, reason: e.to_string() };
+    let mut guarded = Guarded::new(body.clone());
+    let checked = R::decode(&mut guarded, version).map_err(|e| bad(&e))?;
+    if !guarded.replaced {
+        return Ok(checked);
+    }
+    drop(checked);
+    R::decode(&mut { body }, version).map_err(|e| bad(&e))
+}
+
+/// Encodes a whole response frame in one exactly sized buffer.
+pub fn encode_response<R>(correlation_id: i32, version: i16, response: &R) -> Result<Chunks, EncodeError>
+where
+    R: Message + Encodable + HeaderVersion,
+{
+    let failed = |e: &dyn std::fmt::Display| EncodeError { version, reason: e.to_string() };
+    let body = response.compute_size(version).map_err(|e| failed(&e))?;
+    let flexible = R::header_version(version) >= 1;
+    let len = response_header_len(flexible) + body;
+    let mut buf = BytesMut::with_capacity(4 + len);
+    put_response_header(&mut buf, len, correlation_id, flexible);
+    response.encode(&mut buf, version).map_err(|e| failed(&e))?;
+    Ok(Chunks(vec![Chunk::Bytes(buf.freeze())]))
+}
+
+/// Bytes of a response header: v0 is the correlation id, v1 (flexible) adds an empty tag section.
+pub(super) fn response_header_len(flexible: bool) -> usize {
+    4 + usize::from(flexible)
+}
+
+/// Writes a frame's length (without these four bytes) and the response header.
+pub(super) fn put_response_header(buf: &mut BytesMut, len: usize, correlation_id: i32, flexible: bool) {
+    buf.put_u32(len as u32);
+    buf.put_i32(correlation_id);
+    if flexible {
+        buf.put_u8(0);
+    }
+}
+
+/// The largest frame accepted for an API, bytes; `None` where only `socket.request.max.bytes` bounds it: Produce and what brokers
+/// send each other. Everything else is metadata, and decoding may cost a hundred times its size.
+pub fn body_limit(api_key: i16) -> Option<usize> {
+    const MIB: usize = 1 << 20;
+    if PEER_KEYS.contains(&api_key) {
+        return None;
+    }
+    match ApiKey::try_from(api_key) {
+        Ok(ApiKey::Produce) => None,
+        Ok(ApiKey::JoinGroup | ApiKey::SyncGroup) => Some(8 * MIB),
+        Ok(ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) => Some(MIB),
+        _ => Some(4 * MIB),
+    }
+}
