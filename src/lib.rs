@@ -2,8 +2,8 @@
 
 pub mod cluster;
 pub mod config;
+pub mod coordinator;
 pub mod partition;
 pub mod seam;
-pub mod coordinator;
 pub mod types;
 pub mod wire;

@@ -71,7 +71,7 @@ impl Contents {
             match change {
                 Change::Write { at, bytes } => {
                     fate.write(&mut image, time, *at, &bytes[..bytes.len().min(bound.saturating_sub(*at))]);
-                    len = if time < fate.length { len.max(at + bytes.len()) } else { len };
+                    len = len.max(fate.end(time, *at, bytes.len()));
                 }
                 Change::SetLen(to) if time < fate.length => {
                     image.truncate(*to);
@@ -134,6 +134,16 @@ impl Fate {
                 put(image, at + from, &bytes[from..to]);
             }
             from = to;
+        }
+    }
+
+    /// How long the file surely is by the write at `time`: the last one that counts may have got only part of the way.
+    fn end(&self, time: usize, at: usize, len: usize) -> usize {
+        let part = self.seed as usize % (len + 1) + at;
+        match () {
+            () if time < self.length => at + len,
+            () if time == self.length && self.whole.is_none() => part - part % self.block,
+            () => 0,
         }
     }
 
