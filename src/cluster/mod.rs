@@ -10,9 +10,13 @@
 pub mod change;
 pub mod controller;
 pub mod image;
+mod machine;
 mod metadata;
 mod office;
+mod round;
 
 pub use change::{Change, Entry};
 pub use image::Image;
+pub use machine::{Images, MetadataMachine};
 pub use metadata::Metadata;
+pub use office::Seat;

@@ -1,18 +1,40 @@
 //! The controller's task: the one place where decisions become entries.
 //!
 //! Whoever asks while an entry is on its way waits and shares the next: one entry is in flight at a time, so each is
-//! decided upon applied state, and a lost one leaves nothing to repair.
+//! decided upon applied state, and one that is lost leaves nothing to repair. Should it turn up late after all, it
+//! names a predecessor that is no longer the last, and has no effect.
 
-use super::controller::{Command, Decision, Inputs};
-use super::{Change, Image};
-use crate::types::ErrorCode;
-use tokio::sync::oneshot;
+use super::controller::{Command, Inputs, Policy};
+use super::image::Image;
+use super::machine::{APPLIED, Images};
+use super::round::Round;
+use crate::seam::Clock;
+use crate::types::{BrokerId, ErrorCode, Uuid};
+use bytes::Bytes;
+use raft::{Quorum, Status};
+use std::collections::VecDeque;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Commands that may wait for a round.
+const QUEUE: usize = 1024;
+
+/// Who decides here, and by what.
+pub struct Seat {
+    /// This node.
+    pub node: BrokerId,
+    pub policy: Policy,
+    pub clock: Clock,
+    /// Makes ids that were never used before.
+    pub fresh_id: Box<dyn FnMut() -> Uuid + Send>,
+}
+
+type Jobs = mpsc::Receiver<Box<dyn Job>>;
 
 /// A command with whoever waits for its answer.
-pub trait Job: Send {
+pub(super) trait Job: Send {
     /// Decides upon `image`; the answer is kept for [`Job::finish`].
-    fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<Change>;
-    /// Tells the answer, if what was decided took effect.
+    fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<super::Change>;
+    /// Tells the answer if what was decided took effect, else `outcome`'s error.
     fn finish(self: Box<Self>, outcome: Result<(), ErrorCode>);
 }
 
@@ -22,16 +44,17 @@ struct Waiting<C: Command> {
     asker: oneshot::Sender<Result<C::Answer, ErrorCode>>,
 }
 
-/// A job for the controller, and where its answer will come.
-pub fn job<C: Command>(command: C) -> (Box<dyn Job>, oneshot::Receiver<Result<C::Answer, ErrorCode>>) {
+/// Where the answer to a command will come.
+type Reply<C> = oneshot::Receiver<Result<<C as Command>::Answer, ErrorCode>>;
+
+pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
     let (asker, answer) = oneshot::channel();
     (Box::new(Waiting { command, answer: Err(ErrorCode::NotController), asker }), answer)
 }
 
 impl<C: Command> Job for Waiting<C> {
-    fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<Change> {
-        let decision: Decision<C::Answer> = self.command.decide(image, inputs);
-        let (changes, answer) = match decision {
+    fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<super::Change> {
+        let (changes, answer) = match self.command.decide(image, inputs) {
             Ok((changes, answer)) => (changes, Ok(answer)),
             Err(code) => (Vec::new(), Err(code)),
         };
@@ -42,5 +65,99 @@ impl<C: Command> Job for Waiting<C> {
     fn finish(self: Box<Self>, outcome: Result<(), ErrorCode>) {
         // Whoever asked may have gone: then nobody needs to be told.
         let _ = self.asker.send(outcome.and(self.answer));
+    }
+}
+
+/// The task's state. It owns no metadata: each round begins from the newest image.
+struct Office {
+    seat: Seat,
+    quorum: Quorum,
+    images: Images,
+    status: watch::Receiver<Status>,
+    waiting: VecDeque<Box<dyn Job>>,
+    /// The term that this node has announced itself in.
+    announced: Option<u64>,
+}
+
+/// Starts the task on the current runtime; it ends when the last sender is gone.
+pub(super) fn open(seat: Seat, quorum: Quorum, images: Images) -> mpsc::Sender<Box<dyn Job>> {
+    let (sender, jobs) = mpsc::channel(QUEUE);
+    let status = quorum.status();
+    let office = Office { seat, quorum, images, status, waiting: VecDeque::new(), announced: None };
+    tokio::spawn(office.run(jobs));
+    sender
+}
+
+impl Office {
+    async fn run(mut self, mut jobs: Jobs) {
+        let mut arrived = Vec::new();
+        while self.something_to_do(&mut jobs, &mut arrived).await {
+            self.waiting.extend(arrived.drain(..));
+            self.round().await;
+        }
+    }
+
+    /// Waits for commands or another state of the quorum; false if there will be neither.
+    async fn something_to_do(&mut self, jobs: &mut Jobs, arrived: &mut Vec<Box<dyn Job>>) -> bool {
+        if !self.waiting.is_empty() {
+            return true;
+        }
+        tokio::select! {
+            count = jobs.recv_many(arrived, QUEUE) => count > 0,
+            changed = self.status.changed() => changed.is_ok(),
+        }
+    }
+
+    /// Decides what waits, as far as one entry holds it, has it committed, and answers.
+    async fn round(&mut self) {
+        let Some(term) = self.term().await else {
+            self.waiting.drain(..).for_each(|job| job.finish(Err(ErrorCode::NotController)));
+            return;
+        };
+        let mut round = Round::upon(self.images.images.load_full(), term);
+        if self.announced != Some(term) {
+            round.announce(self.seat.node);
+        }
+        let decided = self.decide_waiting(&mut round);
+        let outcome = commit(&self.quorum, round).await;
+        if outcome.is_ok() {
+            self.announced = Some(term);
+        }
+        decided.into_iter().for_each(|job| job.finish(outcome));
+    }
+
+    fn decide_waiting(&mut self, round: &mut Round) -> Vec<Box<dyn Job>> {
+        let mut decided = Vec::new();
+        while !round.is_full()
+            && let Some(mut job) = self.waiting.pop_front()
+        {
+            match round.decide(&mut self.seat, |image, inputs| job.decide(image, inputs)) {
+                Ok(()) => decided.push(job),
+                Err(error) => {
+                    tracing::error!("a decision was dropped: {error}");
+                    job.finish(Err(ErrorCode::UnknownServerError));
+                }
+            }
+        }
+        decided
+    }
+
+    /// The term in which this node may decide. A leader that has yet to catch up is waited for.
+    async fn term(&mut self) -> Option<u64> {
+        let settled = |status: &Status| status.leader != Some(status.node_id) || status.leader_ready;
+        let status = self.status.wait_for(settled).await.ok()?;
+        status.leader_ready.then_some(status.term)
+    }
+}
+
+async fn commit(quorum: &Quorum, round: Round) -> Result<(), ErrorCode> {
+    let Some(entry) = round.into_entry() else { return Ok(()) };
+    match quorum.propose(Bytes::from(entry.encode())).await {
+        Ok(committed) if committed.answer == APPLIED => Ok(()),
+        Ok(_) => Err(ErrorCode::NotController),
+        Err(error) => {
+            tracing::info!("metadata entry not committed: {error}");
+            Err(ErrorCode::NotController)
+        }
     }
 }

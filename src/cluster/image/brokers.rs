@@ -1,5 +1,6 @@
 //! The brokers: who is registered, where they listen, who is alive.
 
+use crate::cluster::change::BrokerFencingChanged;
 use crate::types::{BrokerId, Uuid};
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,15 @@ impl Brokers {
         self.0.insert_mut(broker.id, Arc::new(broker));
     }
 
-    pub(super) fn remove(&mut self, id: BrokerId) {
-        self.0.remove_mut(&id);
+    /// False if there is no such broker.
+    pub(super) fn set_fencing(&mut self, change: &BrokerFencingChanged) -> bool {
+        let Some(broker) = self.0.get_mut(&change.broker).map(Arc::make_mut) else { return false };
+        broker.fenced = change.fenced;
+        broker.shutting_down = change.shutting_down;
+        true
+    }
+
+    pub(super) fn remove(&mut self, id: BrokerId) -> bool {
+        self.0.remove_mut(&id)
     }
 }

@@ -1,5 +1,6 @@
 //! Dynamic configuration: what was set over the command line's and the table's defaults.
 
+use crate::cluster::change::{ConfigRemoved, ConfigSet};
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,5 +59,21 @@ impl Configs {
     /// Every resource that has values.
     pub fn iter(&self) -> impl Iterator<Item = (&ConfigResource, &Arc<BTreeMap<String, String>>)> {
         self.0.iter()
+    }
+
+    pub(super) fn set(&mut self, change: &ConfigSet) {
+        let (key, value) = (change.key.clone(), change.value.clone());
+        match self.0.get_mut(&change.resource) {
+            Some(values) => _ = Arc::make_mut(values).insert(key, value),
+            None => self.0.insert_mut(change.resource.clone(), Arc::new(BTreeMap::from([(key, value)]))),
+        }
+    }
+
+    pub(super) fn remove(&mut self, change: &ConfigRemoved) {
+        let Some(values) = self.0.get_mut(&change.resource).map(Arc::make_mut) else { return };
+        values.remove(&change.key);
+        if values.is_empty() {
+            self.0.remove_mut(&change.resource);
+        }
     }
 }

@@ -3,11 +3,14 @@
 //! Cloning costs a few counts, a change costs the path to what it changes. Nobody locks: readers hold an
 //! `Arc<Image>` for as long as one decision takes, reconcilers compare the last one they saw with the newest.
 
+mod apply;
 mod brokers;
 mod configs;
 mod diff;
+mod snapshot;
 mod topics;
 
+pub use apply::{Inconsistent, Refused};
 pub use brokers::{Broker, Brokers, Feature, Listener};
 pub use configs::{ConfigResource, Configs, ResourceKind};
 pub use diff::TopicsDelta;

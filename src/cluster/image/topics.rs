@@ -3,6 +3,7 @@
 use crate::types::{BrokerId, LeaderEpoch, PartitionEpoch, TopicPartition, Uuid};
 use rpds::{RedBlackTreeMapSync, VectorSync};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// All topics.
@@ -138,5 +139,56 @@ impl Topics {
         self.iter()
             .flat_map(|topic| topic.partitions().map(move |partition| (topic, partition)))
             .filter(move |(_, partition)| partition.replica_on(broker).is_some())
+    }
+
+    /// Every deleted topic that is remembered, and who may still hold directories of it.
+    pub(super) fn deleted(&self) -> impl Iterator<Item = (Uuid, &Arc<Vec<BrokerId>>)> {
+        self.deleted.iter().map(|(id, held_by)| (*id, held_by))
+    }
+
+    /// False if the name or the id is taken.
+    pub(super) fn create(&mut self, id: Uuid, name: &str) -> bool {
+        if self.by_id.contains_key(&id) || self.by_name.contains_key(name) {
+            return false;
+        }
+        self.by_id.insert_mut(id, Arc::new(TopicImage::new(id, name.to_owned())));
+        self.by_name.insert_mut(name.to_owned(), id);
+        true
+    }
+
+    /// Adds the next partition or replaces one; false if the topic is unknown or numbers would be left out.
+    pub(super) fn put_partition(&mut self, topic: Uuid, partition: PartitionImage) -> bool {
+        let Some(topic) = self.by_id.get_mut(&topic).map(Arc::make_mut) else { return false };
+        let Ok(index) = usize::try_from(partition.index) else { return false };
+        match index.cmp(&topic.partitions.len()) {
+            Ordering::Less => topic.partitions.set_mut(index, Arc::new(partition)),
+            Ordering::Equal => {
+                topic.partitions.push_back_mut(Arc::new(partition));
+                self.partition_count += 1;
+                true
+            }
+            Ordering::Greater => false,
+        }
+    }
+
+    /// Removes the topic, if there is one, and remembers that it was deleted for as long as someone holds it.
+    pub(super) fn delete(&mut self, id: Uuid, held_by: Vec<BrokerId>) {
+        if let Some(topic) = self.by_id.get(&id).cloned() {
+            self.by_id.remove_mut(&id);
+            self.by_name.remove_mut(&topic.name);
+            self.partition_count -= topic.partitions.len();
+        }
+        if !held_by.is_empty() {
+            self.deleted.insert_mut(id, Arc::new(held_by));
+        }
+    }
+
+    /// `broker` holds nothing of the deleted topic any more.
+    pub(super) fn confirm_deletion(&mut self, id: Uuid, broker: BrokerId) {
+        let Some(held_by) = self.deleted.get_mut(&id).map(Arc::make_mut) else { return };
+        held_by.retain(|holder| *holder != broker);
+        if held_by.is_empty() {
+            self.deleted.remove_mut(&id);
+        }
     }
 }

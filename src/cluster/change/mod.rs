@@ -1,5 +1,11 @@
 //! The records of the metadata log: results of decisions, never the commands that led to them, so that every release
 //! replays them alike.
+//!
+//! Number and version of each kind stand in `codec`; a field added here is a new version there.
+
+mod codec;
+
+pub use codec::DecodeError;
 
 use super::image::{Broker, ConfigResource, PartitionImage};
 use crate::types::{BrokerId, Uuid};

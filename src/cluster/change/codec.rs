@@ -1,0 +1,126 @@
+//! Changes and entries as bytes.
+//!
+//! ```text
+//!  entry:   version u8 | term u64 | predecessor u64 | changes …          numbers are big-endian
+//!  change:  kind u16 | version u8 | length u32 | payload (postcard)
+//! ```
+//!
+//! Kind and version are explicit, so that a node which does not know one stops instead of guessing.
+
+use super::*;
+use serde::de::DeserializeOwned;
+
+const ENTRY_VERSION: u8 = 1;
+
+/// Bytes that this release cannot read. A node that meets them in its log stops.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("cut short")]
+    Truncated,
+    #[error("entry version {0} is not known to this release")]
+    EntryVersion(u8),
+    #[error("change kind {kind} version {version} is not known to this release")]
+    UnknownKind { kind: u16, version: u8 },
+    #[error("change kind {kind} version {version} does not hold what it must")]
+    Payload { kind: u16, version: u8 },
+}
+
+/// The table of kinds: number, version, name. A line is never changed, only added.
+macro_rules! kinds {
+    ($($kind:literal, $version:literal, $name:ident;)*) => {
+        impl Change {
+            /// Number and version of the kind, and the payload.
+            fn parts(&self) -> (u16, u8, Vec<u8>) {
+                match self {
+                    $(Change::$name(payload) => ($kind, $version, to_bytes(payload)),)*
+                }
+            }
+
+            fn from_parts(kind: u16, version: u8, payload: &[u8]) -> Result<Change, DecodeError> {
+                match (kind, version) {
+                    $(($kind, $version) => from_bytes(payload).map(Change::$name),)*
+                    _ => return Err(DecodeError::UnknownKind { kind, version }),
+                }
+                .ok_or(DecodeError::Payload { kind, version })
+            }
+        }
+    };
+}
+
+kinds! {
+    1,  1, ClusterFormed;
+    2,  1, ControllerElected;
+    3,  1, BrokerRegistered;
+    4,  1, BrokerFencingChanged;
+    5,  1, BrokerUnregistered;
+    6,  1, TopicCreated;
+    7,  1, PartitionChanged;
+    8,  1, TopicDeleted;
+    9,  1, DeletionConfirmed;
+    10, 1, ConfigSet;
+    11, 1, ConfigRemoved;
+    12, 1, ProducerIdsAllocated;
+    13, 1, FeatureLevel;
+}
+
+impl Change {
+    /// Adds this change to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, version, payload) = self.parts();
+        out.extend(kind.to_be_bytes());
+        out.push(version);
+        out.extend((payload.len() as u32).to_be_bytes());
+        out.extend(payload);
+    }
+
+    /// Takes one change off the front of `bytes`.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Change, DecodeError> {
+        let kind = u16::from_be_bytes(take(bytes)?);
+        let [version] = take(bytes)?;
+        let length = u32::from_be_bytes(take(bytes)?);
+        let (payload, rest) = bytes.split_at_checked(length as usize).ok_or(DecodeError::Truncated)?;
+        *bytes = rest;
+        Change::from_parts(kind, version, payload)
+    }
+}
+
+impl Entry {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![ENTRY_VERSION];
+        out.extend(self.term.to_be_bytes());
+        out.extend(self.predecessor.to_be_bytes());
+        self.changes.iter().for_each(|change| change.encode(&mut out));
+        out
+    }
+
+    pub fn decode(mut bytes: &[u8]) -> Result<Entry, DecodeError> {
+        let [version] = take(&mut bytes)?;
+        if version != ENTRY_VERSION {
+            return Err(DecodeError::EntryVersion(version));
+        }
+        let term = u64::from_be_bytes(take(&mut bytes)?);
+        let predecessor = u64::from_be_bytes(take(&mut bytes)?);
+        let mut changes = Vec::new();
+        while !bytes.is_empty() {
+            changes.push(Change::decode(&mut bytes)?);
+        }
+        Ok(Entry { term, predecessor, changes })
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], DecodeError> {
+    let (head, rest) = bytes.split_first_chunk().ok_or(DecodeError::Truncated)?;
+    *bytes = rest;
+    Ok(*head)
+}
+
+fn to_bytes<T: Serialize>(payload: &T) -> Vec<u8> {
+    // Payloads are plain structs of numbers, strings and lists: postcard has no error for these, and memory is a Vec.
+    postcard::to_stdvec(payload).expect("a payload of plain data is encodable")
+}
+
+/// The payload, if `bytes` hold one and nothing else.
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let (payload, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(payload)
+}
