@@ -10,4 +10,5 @@ pub mod disk;
 pub mod epochs;
 pub mod files;
 pub mod index;
+pub mod producers;
 pub mod time;
