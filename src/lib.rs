@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod config;
 pub mod coordinator;
+pub mod net;
 pub mod partition;
 pub mod seam;
 pub mod types;

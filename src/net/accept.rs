@@ -1,0 +1,79 @@
+//! The accept loop: goes on through whatever a single connection or a full file table throws at it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::connection;
+use super::listener::Listener;
+use super::server::{Service, Shared};
+use crate::wire::Peer;
+
+/// Pause after an accept that failed for want of descriptors or memory: the connection stays in the kernel's queue, and trying at
+/// once would fail at once.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// A peer that vanished without a word is noticed after this, and some probes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Accepts until `stop` turns true, then closes the listening socket.
+pub(super) async fn run<S: Service>(
+    listener: Listener,
+    service: S,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => welcome(stream, remote, &listener.name, &service, &shared),
+            Err(e) if concerns_one_connection(&e) => debug!("accept: {e}"),
+            Err(e) => {
+                shared.quiet.warn(format_args!("listener {}: cannot accept connections: {e}", listener.name));
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// The client gave up before we took it.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn welcome<S: Service>(
+    stream: TcpStream,
+    remote: SocketAddr,
+    listener: &Arc<str>,
+    service: &S,
+    shared: &Arc<Shared>,
+) {
+    let place = match shared.registry.enter(remote.ip().to_canonical()) {
+        Ok(place) => place,
+        Err(refusal) => {
+            return shared
+                .quiet
+                .warn(format_args!("listener {listener}: {remote} is turned away: {refusal}"));
+        }
+    };
+    if let Err(e) = prepare(&stream) {
+        return debug!("{remote}: {e}");
+    }
+    let peer = Arc::new(Peer::new(place.id, remote, listener.clone()));
+    tokio::spawn(connection::run(stream, peer, place, service.clone(), shared.clone()));
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}

@@ -1,0 +1,85 @@
+//! One bound for the bytes of all requests that are being received or handled: `queued.max.request.bytes`.
+//!
+//! A frame is charged in steps as its bytes arrive, so that a claimed length costs nobody anything, and given back when its handler
+//! is done. Whoever finds no room waits, holding what it has; so that such waiters cannot block each other for ever, one of
+//! them at a time may overdraw. In all: never more than the budget and one frame of `socket.request.max.bytes`.
+
+use std::fs;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Room is counted in these, bytes.
+const UNIT: usize = 1024;
+
+/// The room for request bytes, shared by all connections.
+#[derive(Debug)]
+pub struct Budget {
+    room: Arc<Semaphore>,
+    overdraft: Arc<Semaphore>,
+}
+
+/// What one frame has taken of the budget; given back on drop.
+#[derive(Debug, Default)]
+pub struct Charge {
+    units: u32,
+    taken: Option<OwnedSemaphorePermit>,
+    overdrawn: Option<OwnedSemaphorePermit>,
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Budget {
+        let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        Budget { room: Arc::new(Semaphore::new(units)), overdraft: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Bytes free.
+    pub fn free(&self) -> usize {
+        self.room.available_permits() * UNIT
+    }
+
+    /// Raises `charge` to `bytes`, waiting for room. Cancelling leaves it as it was.
+    pub async fn raise(&self, charge: &mut Charge, bytes: usize) {
+        let units = bytes.div_ceil(UNIT) as u32;
+        let more = units.saturating_sub(charge.units);
+        if more == 0 || charge.overdrawn.is_some() {
+            return;
+        }
+        let room = self.room.clone().acquire_many_owned(more);
+        let overdraft = self.overdraft.clone().acquire_owned();
+        // Neither semaphore is ever closed, so that both branches always match.
+        tokio::select! {
+            biased;
+            Ok(permit) = room => charge.add(permit, units),
+            Ok(permit) = overdraft => charge.overdrawn = Some(permit),
+        }
+    }
+}
+
+impl Charge {
+    fn add(&mut self, permit: OwnedSemaphorePermit, units: u32) {
+        self.units = units;
+        match &mut self.taken {
+            Some(taken) => taken.merge(permit),
+            None => self.taken = Some(permit),
+        }
+    }
+}
+
+/// The budget where the configuration says -1: an eighth of the memory this process may use at start.
+pub fn bytes_at_hand() -> usize {
+    const UNKNOWN: usize = 4 << 30;
+    let available = mem_available().unwrap_or(UNKNOWN);
+    available.min(cgroup_limit().unwrap_or(usize::MAX)) / 8
+}
+
+fn mem_available() -> Option<usize> {
+    let info = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
+/// The limit of this process's own cgroup (v2); `max` and v1 count as none.
+fn cgroup_limit() -> Option<usize> {
+    fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+}

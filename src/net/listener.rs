@@ -1,0 +1,67 @@
+//! A bound socket that waits for connections.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// Connections the kernel keeps for us between two accepts; it cuts this to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// A listener that is bound but does not accept yet.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) name: Arc<str>,
+    pub(super) socket: TcpListener,
+}
+
+/// Why a listener cannot be opened, with what to do about it.
+#[derive(Debug, Error)]
+pub enum BindError {
+    #[error("listener {name}: host {host:?} has no address ({source}); correct `listeners`")]
+    Unresolved { name: Arc<str>, host: String, source: io::Error },
+    #[error(
+        "listener {name}: {address} is already in use; stop the process that holds it, or choose another port in `listeners`"
+    )]
+    Busy { name: Arc<str>, address: SocketAddr },
+    #[error("listener {name}: cannot listen on {address}: {source}")]
+    Failed { name: Arc<str>, address: SocketAddr, source: io::Error },
+}
+
+impl Listener {
+    /// Binds `host:port`; an empty host means every address, port 0 any free port. Needs a tokio runtime around it.
+    pub fn bind(name: &str, host: &str, port: u16) -> Result<Listener, BindError> {
+        let name: Arc<str> = name.into();
+        let address = resolve(&name, host, port)?;
+        let socket = listen(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::Busy { name: name.clone(), address },
+            _ => BindError::Failed { name: name.clone(), address, source },
+        })?;
+        Ok(Listener { name, socket })
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+fn resolve(name: &Arc<str>, host: &str, port: u16) -> Result<SocketAddr, BindError> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let literal = if literal.is_empty() { "0.0.0.0" } else { literal };
+    let unresolved = |source| BindError::Unresolved { name: name.clone(), host: host.to_owned(), source };
+    let mut found = (literal, port).to_socket_addrs().map_err(unresolved)?;
+    found.next().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the old connections' TIME_WAIT. Two listeners at once stay impossible on Linux.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}

@@ -1,0 +1,15 @@
+//! Sockets: what listens, reads frames and writes replies. Knows nothing of what requests mean.
+
+mod accept;
+pub mod budget;
+mod connection;
+pub mod listener;
+mod quiet;
+mod reader;
+mod registry;
+mod replies;
+mod send;
+pub mod server;
+
+pub use listener::{BindError, Listener};
+pub use server::{Server, Service, Settings};

@@ -1,0 +1,155 @@
+//! Takes frames off a connection.
+//!
+//! Small frames are received into a common buffer, many per system call, and sliced off it; there is none while nothing
+//! is being received. A frame that does not fit gets a buffer of its own, which grows as its bytes arrive, so that a length that is only
+//! claimed costs no memory.
+
+use std::io;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::ReadHalf;
+
+use super::budget::{Budget, Charge};
+use crate::wire::codec::body_limit;
+
+/// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
+const COMMON: usize = 16 * 1024;
+/// A big frame's buffer is this many times what has arrived of it.
+const GROWTH: usize = 8;
+/// A frame's length, four bytes, and the API key behind it.
+const PREFIX: usize = 6;
+
+/// Receives the frames of one connection.
+#[derive(Debug)]
+pub(super) struct Reader {
+    common: BytesMut,
+    /// `socket.request.max.bytes`
+    max_frame: usize,
+}
+
+/// Why nothing more can be received.
+#[derive(Debug, Error)]
+pub(super) enum ReadError {
+    #[error("closed by the client")]
+    Eof,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("a frame claims a length of {0}")]
+    NoLength(i32),
+    #[error("a frame of {len} bytes exceeds socket.request.max.bytes={max}")]
+    TooLarge { len: usize, max: usize },
+    #[error("a frame of {len} bytes exceeds the {max} that API key {api_key} may need")]
+    TooLargeForApi { len: usize, max: usize, api_key: i16 },
+}
+
+impl Reader {
+    pub fn new(max_frame: usize) -> Reader {
+        Reader { common: BytesMut::new(), max_frame }
+    }
+
+    /// The next frame if it is here already.
+    pub fn buffered(&mut self) -> Result<Option<Bytes>, ReadError> {
+        match self.claimed()? {
+            Some(len) if self.common.len() >= 4 + len => {
+                self.common.advance(4);
+                Ok(Some(self.common.split_to(len).freeze()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Receives the next frame, without its length, and what it is charged. Loses nothing if cancelled before a big frame has begun; a
+    /// cancelled big frame is lost, so that the connection must end.
+    pub async fn next(
+        &mut self,
+        socket: &mut ReadHalf<'_>,
+        budget: &Budget,
+    ) -> Result<(Bytes, Charge), ReadError> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok((frame, Charge::default()));
+            }
+            match self.claimed()? {
+                Some(len) if 4 + len > COMMON => return self.big(socket, budget, len).await,
+                _ => self.fill(socket).await?,
+            }
+        }
+    }
+
+    /// The next frame's length, once its prefix is here and is one that we accept.
+    fn claimed(&self) -> Result<Option<usize>, ReadError> {
+        if self.common.len() < PREFIX {
+            return self.too_short_for_a_key();
+        }
+        let mut prefix = &self.common[..PREFIX];
+        let len = check_length(prefix.get_i32(), self.max_frame)?;
+        let api_key = prefix.get_i16();
+        match body_limit(api_key) {
+            Some(max) if len > max => Err(ReadError::TooLargeForApi { len, max, api_key }),
+            _ => Ok(Some(len)),
+        }
+    }
+
+    /// A frame too short to hold an API key is complete all the same, and refused as what it is.
+    fn too_short_for_a_key(&self) -> Result<Option<usize>, ReadError> {
+        let Some(mut prefix) = self.common.get(..4) else {
+            return Ok(None);
+        };
+        let len = check_length(prefix.get_i32(), self.max_frame)?;
+        Ok((self.common.len() >= 4 + len).then_some(len))
+    }
+
+    async fn fill(&mut self, socket: &mut ReadHalf<'_>) -> Result<(), ReadError> {
+        if self.common.is_empty() {
+            self.common = BytesMut::new();
+            socket.readable().await?;
+        }
+        self.common.reserve(COMMON - self.common.len());
+        receive(socket, &mut self.common, COMMON).await
+    }
+
+    /// Receives a frame into a buffer of its own.
+    async fn big(
+        &mut self,
+        socket: &mut ReadHalf<'_>,
+        budget: &Budget,
+        len: usize,
+    ) -> Result<(Bytes, Charge), ReadError> {
+        let mut charge = Charge::default();
+        self.common.advance(4);
+        let begun = std::mem::take(&mut self.common);
+        let mut frame = BytesMut::new();
+        let mut room = len.min(GROWTH * begun.len().max(COMMON / GROWTH));
+        budget.raise(&mut charge, room).await;
+        frame.reserve(room);
+        frame.put(begun);
+        while frame.len() < len {
+            if frame.len() == room {
+                room = len.min(GROWTH * room);
+                budget.raise(&mut charge, room).await;
+                frame.reserve(room - frame.len());
+            }
+            receive(socket, &mut frame, room).await?;
+        }
+        Ok((frame.freeze(), charge))
+    }
+}
+
+fn check_length(claimed: i32, max: usize) -> Result<usize, ReadError> {
+    match usize::try_from(claimed) {
+        Err(_) | Ok(0) => Err(ReadError::NoLength(claimed)),
+        Ok(len) if len > max => Err(ReadError::TooLarge { len, max }),
+        Ok(len) => Ok(len),
+    }
+}
+
+/// One read into `buf`, up to `full` bytes in all.
+async fn receive(socket: &mut ReadHalf<'_>, buf: &mut BytesMut, full: usize) -> Result<(), ReadError> {
+    let room = full - buf.len();
+    match socket.read_buf(&mut buf.limit(room)).await? {
+        0 => Err(ReadError::Eof),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Puts chunks on a socket: memory by one vectored write, segment files by sendfile.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+
+use bytes::{Buf, Bytes};
+use rustix::fs::sendfile;
+use rustix::io::retry_on_intr;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use storage::disk::FileSlice;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::wire::Chunk;
+
+/// Pieces of memory in one system call.
+const PIECES: usize = 64;
+/// Bytes of a file in one system call, so that one fast reader does not keep a thread to itself.
+const FILE_STEP: usize = 1 << 20;
+/// Bytes read at a time from a file that is not the kernel's.
+const COPY_STEP: usize = 64 * 1024;
+
+/// One system call's worth from the front of `chunks`: the bytes sent, `WouldBlock` if the socket is full, `UnexpectedEof` if
+/// a file is shorter than its slice. Must not be called without chunks.
+pub(super) fn send_some(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io::Result<usize> {
+    if let Some(Chunk::File(slice)) = chunks.front_mut() {
+        if let Some(fd) = slice.file.fd() {
+            let sent = send_file(socket, fd, slice.at, slice.len.min(FILE_STEP))?;
+            consume(chunks, sent);
+            return Ok(sent);
+        }
+        let part = read_part(slice)?;
+        chunks.push_front(Chunk::Bytes(part));
+    }
+    let sent = send_memory(socket, chunks)?;
+    consume(chunks, sent);
+    Ok(sent)
+}
+
+fn send_file(socket: &TcpStream, file: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize> {
+    let mut at = at;
+    let sent = socket
+        .try_io(Interest::WRITABLE, || Ok(retry_on_intr(|| sendfile(socket, file, Some(&mut at), len))?))?;
+    match sent {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        sent => Ok(sent),
+    }
+}
+
+/// Reads the front of `slice` and takes it off.
+fn read_part(slice: &mut FileSlice) -> io::Result<Bytes> {
+    let mut part = vec![0; slice.len.min(COPY_STEP)];
+    slice.file.read_exact_at(&mut part, slice.at)?;
+    slice.at += part.len() as u64;
+    slice.len -= part.len();
+    Ok(part.into())
+}
+
+fn send_memory(socket: &TcpStream, chunks: &VecDeque<Chunk>) -> io::Result<usize> {
+    let mut pieces = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (piece, chunk) in pieces.iter_mut().zip(chunks) {
+        let Chunk::Bytes(bytes) = chunk else { break };
+        *piece = IoSlice::new(bytes);
+        count += 1;
+    }
+    // What a file follows waits for it in the kernel: one segment, one wake-up of the reader.
+    let more = if chunks.len() > count { SendFlags::MORE } else { SendFlags::empty() };
+    socket.try_io(Interest::WRITABLE, || {
+        let flags = more | SendFlags::NOSIGNAL;
+        let mut no_control = SendAncillaryBuffer::default();
+        Ok(retry_on_intr(|| sendmsg(socket, &pieces[..count], &mut no_control, flags))?)
+    })
+}
+
+/// Takes `sent` bytes, and chunks that are empty, off the front.
+fn consume(chunks: &mut VecDeque<Chunk>, mut sent: usize) {
+    while let Some(chunk) = chunks.front_mut() {
+        let len = chunk.len();
+        if sent < len {
+            skip(chunk, sent);
+            return;
+        }
+        sent -= len;
+        chunks.pop_front();
+    }
+}
+
+fn skip(chunk: &mut Chunk, bytes: usize) {
+    match chunk {
+        Chunk::Bytes(rest) => rest.advance(bytes),
+        Chunk::File(slice) => {
+            slice.at += bytes as u64;
+            slice.len -= bytes;
+        }
+    }
+}
