@@ -17,6 +17,7 @@ pub use build::{BatchBuilder, BuildError, EndTxn, Outcome, ProducerFields};
 pub use header::{Attributes, BatchError, BatchHeader, TimestampType, next_sequence};
 pub use prepared::Prepared;
 pub use record::{Header, Headers, Record, RecordError, Records, records};
+pub(crate) use record::{Parts, Slice, Source, count, parse};
 
 use bytes::Bytes;
 

@@ -207,6 +207,17 @@ impl Compressor {
         .map_err(|e| corrupt(self.codec, &e))
     }
 
+    /// Bytes that have come out so far.
+    pub fn written(&self) -> usize {
+        match &self.inner {
+            Encoder::None(out) => out.len(),
+            Encoder::Gzip(out) => out.get_ref().len(),
+            Encoder::Snappy(out) => out.written(),
+            Encoder::Lz4(out) => out.get_ref().len(),
+            Encoder::Zstd(out) => out.get_ref().len(),
+        }
+    }
+
     pub fn finish(self) -> Result<Vec<u8>, CompressError> {
         match self.inner {
             Encoder::None(out) => Ok(out),

@@ -12,3 +12,4 @@ pub mod files;
 pub mod index;
 pub mod producers;
 pub mod time;
+pub mod validate;

@@ -89,6 +89,10 @@ impl Default for Writer {
 }
 
 impl Writer {
+    pub(super) fn written(&self) -> usize {
+        self.out.len()
+    }
+
     pub(super) fn finish(mut self) -> io::Result<Vec<u8>> {
         self.flush()?;
         Ok(self.out)
