@@ -75,8 +75,13 @@ impl<E: Entry> Index<E> {
 
     /// The last entry whose key is at most `key`.
     pub fn lookup(&self, key: i64) -> Option<E> {
+        self.last_where(|entry| entry.key() <= key)
+    }
+
+    /// The last entry of those, all at the front, that `within` accepts.
+    pub fn last_where(&self, within: impl Fn(&E) -> bool) -> Option<E> {
         let state = self.state.read();
-        let at = state.entries.partition_point(|entry| entry.key() <= key);
+        let at = state.entries.partition_point(within);
         state.entries[..at].last().copied()
     }
 
@@ -164,14 +169,23 @@ const TAIL: usize = 128;
 
 /// The last entry of a sealed index file whose key is at most `key`, by a few small reads.
 pub fn find<E: Entry>(file: &dyn File, base_offset: i64, key: i64) -> Result<Option<E>, IndexError> {
+    find_where(file, base_offset, |entry: &E| entry.key() <= key)
+}
+
+/// The last entry of those, all at the front of a sealed index file, that `within` accepts.
+pub fn find_where<E: Entry>(
+    file: &dyn File,
+    base_offset: i64,
+    within: impl Fn(&E) -> bool,
+) -> Result<Option<E>, IndexError> {
     let (mut low, mut high) = (0, entry_count::<E>(file)?);
     while high - low > TAIL {
         let middle = low + (high - low) / 2;
         let entry = &read_some::<E>(file, base_offset, middle, 1)?[0];
-        if entry.key() <= key { low = middle } else { high = middle }
+        if within(entry) { low = middle } else { high = middle }
     }
     let entries = read_some::<E>(file, base_offset, low, high - low)?;
-    let at = entries.partition_point(|entry| entry.key() <= key);
+    let at = entries.partition_point(within);
     Ok(entries[..at].last().copied())
 }
 

@@ -10,6 +10,8 @@ pub mod disk;
 pub mod epochs;
 pub mod files;
 pub mod index;
+pub mod log;
 pub mod producers;
+mod segment;
 pub mod time;
 pub mod validate;

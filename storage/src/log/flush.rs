@@ -1,0 +1,129 @@
+//! Durability, off the hot path: what is unsynced is taken under the owner's lock, synced outside of it, then noted.
+//!
+//! ```text
+//! owner:   unsynced() ─┐                    ┌─ synced(..): the recovery point moves
+//! I/O thread:          └─ Unsynced::sync() ─┘  or fails: the log has failed for good
+//! ```
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::File;
+
+use super::Offset;
+use super::error::LogError;
+use super::writer::{LogWriter, Shared};
+
+/// What must be synced before the recovery point may move, besides the active segment's log.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Counts what was handed out to be synced: everything noted since then bears a higher number than it.
+    round: u64,
+    files: Vec<(u64, Arc<dyn File>)>,
+    names: Option<u64>,
+    /// Syncs begun before this round say nothing of the log as it is after a truncation.
+    valid_from: u64,
+}
+
+impl Pending {
+    pub fn file(&mut self, file: Arc<dyn File>) {
+        self.files.push((self.round, file));
+    }
+
+    /// A file was made, renamed or removed.
+    pub fn names_changed(&mut self) {
+        self.names = Some(self.round);
+    }
+
+    /// The log has been cut: what is being synced now may be gone.
+    pub fn disregard_running(&mut self) {
+        self.round += 1;
+        self.valid_from = self.round;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.names.is_none()
+    }
+
+    /// Whether the sync of `round` is of the log as it is.
+    fn done(&mut self, round: u64) -> bool {
+        self.files.retain(|(at, _)| *at > round);
+        self.names = self.names.filter(|at| *at > round);
+        round >= self.valid_from
+    }
+}
+
+/// Bytes and names that a power cut would take, and how far the log is durable once they are synced.
+#[derive(Debug)]
+#[must_use = "only `sync` makes anything durable"]
+pub struct Unsynced {
+    shared: Arc<Shared>,
+    files: Vec<Arc<dyn File>>,
+    names: bool,
+    up_to: Offset,
+    round: u64,
+}
+
+/// Proof that an [`Unsynced`] reached the disk.
+#[derive(Debug)]
+#[must_use = "the log learns of it through `LogWriter::synced`"]
+pub struct Synced {
+    up_to: Offset,
+    round: u64,
+}
+
+impl Unsynced {
+    /// The log end at which it was taken.
+    pub fn up_to(&self) -> Offset {
+        self.up_to
+    }
+
+    /// Blocks until all is durable. On an error the log has failed: nothing is retried, the directory goes offline.
+    pub fn sync(self) -> Result<Synced, LogError> {
+        match self.try_sync() {
+            Ok(()) => Ok(Synced { up_to: self.up_to, round: self.round }),
+            Err(error) => {
+                self.shared.fail();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn try_sync(&self) -> io::Result<()> {
+        for file in &self.files {
+            file.sync()?;
+        }
+        if self.names { self.shared.dir.sync() } else { Ok(()) }
+    }
+}
+
+impl LogWriter {
+    /// What to sync so that everything appended so far is durable; `None` if it is.
+    pub fn unsynced(&mut self) -> Result<Option<Unsynced>, LogError> {
+        self.check_alive()?;
+        if self.synced_end_offset >= self.log_end_offset && self.pending.is_empty() {
+            return Ok(None);
+        }
+        let round = self.pending.round;
+        self.pending.round += 1;
+        let sealed = self.pending.files.iter().map(|(_, file)| file.clone());
+        Ok(Some(Unsynced {
+            shared: self.shared.clone(),
+            files: sealed.chain(self.active.unsynced_file()).collect(),
+            names: self.pending.names.is_some(),
+            up_to: self.log_end_offset,
+            round,
+        }))
+    }
+
+    /// Moves the recovery point, and shows it.
+    pub fn synced(&mut self, done: Synced) {
+        if self.pending.done(done.round) && done.up_to > self.synced_end_offset {
+            self.synced_end_offset = done.up_to;
+            self.publish();
+        }
+        if self.synced_end_offset == self.log_end_offset {
+            self.active.release_file();
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reading while the owner writes: everything starts from one view and needs no lock.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{FileSlice, Open};
+use crate::index::{AbortedTxn, collect_aborted};
+use crate::segment::Segment;
+use crate::segment::scan::{Found, Scan, ScanError};
+
+use super::Offset;
+use super::error::ReadError;
+use super::view::LogView;
+use super::writer::Shared;
+
+/// Reads one log; clones share it.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    shared: Arc<Shared>,
+}
+
+/// What a read gives: whole batches of one segment.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// `None` if nothing lies between the two offsets, or the first batch was larger than allowed.
+    pub slice: Option<FileSlice>,
+    /// All offsets in the slice are below; with nothing in it, the offset that was asked for.
+    pub end_offset: Offset,
+    /// The view it was read from.
+    pub view: Arc<LogView>,
+}
+
+/// A record that a timestamp was looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    pub timestamp: i64,
+    pub offset: Offset,
+    pub leader_epoch: i32,
+}
+
+impl LogReader {
+    pub(super) fn new(shared: Arc<Shared>) -> LogReader {
+        LogReader { shared }
+    }
+
+    /// The log as it is now.
+    pub fn view(&self) -> Arc<LogView> {
+        self.shared.view.load_full()
+    }
+
+    /// Whole batches from the one that holds `from` up to those that begin at or above `below`, at most `max_bytes` of them.
+    /// With `at_least_one` the first batch is given whatever its size, so that a reader always gets on.
+    pub fn read(
+        &self,
+        from: Offset,
+        below: Offset,
+        max_bytes: u64,
+        at_least_one: bool,
+    ) -> Result<Read, ReadError> {
+        self.steady(|view| {
+            check_range(view, from)?;
+            let below = below.min(view.log_end_offset);
+            let taken = take(view, from, below, max_bytes, at_least_one)?;
+            let end_offset = taken.as_ref().map_or(from, |t| t.end_offset);
+            Ok(Read { slice: taken.map(|t| t.slice), end_offset, view: view.clone() })
+        })
+    }
+
+    /// The aborted transactions that overlap `from..below`, by the offset of their marker.
+    pub fn aborted_transactions(&self, from: Offset, below: Offset) -> Result<Vec<AbortedTxn>, ReadError> {
+        self.steady(|view| {
+            let mut found = Vec::new();
+            for segment in &view.segments[view.segment_of(from)..] {
+                let some = collect_aborted(&segment.aborted_txns()?, from, below);
+                found.extend(some.txns);
+                if some.complete {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Asks of the newest view; again of a newer one where files vanished or shrank under an old one.
+    pub(super) fn steady<T>(
+        &self,
+        mut ask: impl FnMut(&Arc<LogView>) -> Result<T, Trouble>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let view = self.view();
+            let trouble = match ask(&view) {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
+            };
+            if !trouble.may_be_age() || Arc::ptr_eq(&view, &self.view()) {
+                return Err(trouble.into());
+            }
+        }
+    }
+}
+
+/// Why a question could not be answered from one view.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Read(ReadError),
+    Scan(ScanError),
+}
+
+impl Trouble {
+    /// Whether it may come from asking files that have changed since the view was published.
+    fn may_be_age(&self) -> bool {
+        match self {
+            Trouble::Read(_) => false,
+            Trouble::Scan(ScanError::Broken { .. }) => true,
+            Trouble::Scan(ScanError::Io(e)) => {
+                matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Trouble {
+        Trouble::Read(error)
+    }
+}
+
+impl<E: Into<ScanError>> From<E> for Trouble {
+    fn from(error: E) -> Trouble {
+        Trouble::Scan(error.into())
+    }
+}
+
+impl From<Trouble> for ReadError {
+    fn from(trouble: Trouble) -> ReadError {
+        match trouble {
+            Trouble::Read(e) => e,
+            Trouble::Scan(ScanError::Io(e)) => ReadError::Io(e),
+            Trouble::Scan(ScanError::Broken { source, .. }) => ReadError::Malformed(source),
+        }
+    }
+}
+
+pub(super) fn check_range(view: &LogView, offset: Offset) -> Result<(), ReadError> {
+    let (start, end) = (view.log_start_offset, view.log_end_offset);
+    if offset < start || offset > end {
+        return Err(ReadError::OutOfRange { offset, start, end });
+    }
+    Ok(())
+}
+
+struct Taken {
+    slice: FileSlice,
+    end_offset: Offset,
+}
+
+/// Finds the first segment with something in the range, and cuts a slice from it.
+fn take(
+    view: &LogView,
+    from: Offset,
+    below: Offset,
+    max: u64,
+    at_least_one: bool,
+) -> Result<Option<Taken>, Trouble> {
+    let mut nth = view.segment_of(from);
+    while from < below && nth < view.segments.len() && view.segments[nth].base_offset() < below {
+        if let Some(start) = view.segments[nth].find(from, view.len_of(nth))? {
+            let span = Span::new(view, nth, start, below)?;
+            return span.cut(max, at_least_one);
+        }
+        // Nothing at or behind `from` in it: a gap up to the next segment.
+        nth += 1;
+    }
+    Ok(None)
+}
+
+/// The batches of one segment that may be given.
+struct Span<'a> {
+    segment: &'a Segment,
+    start: u64,
+    /// Byte behind the last batch below the limit.
+    end: u64,
+    end_offset: Offset,
+}
+
+impl Span<'_> {
+    fn new(view: &LogView, nth: usize, start: u64, below: Offset) -> Result<Span<'_>, Trouble> {
+        let (segment, len) = (&*view.segments[nth], view.len_of(nth));
+        let segment_end = view.end_offset_of(nth);
+        let end = if below >= segment_end { len } else { segment.find(below, len)?.unwrap_or(len) };
+        Ok(Span { segment, start, end, end_offset: below.min(segment_end) })
+    }
+
+    fn cut(mut self, max: u64, at_least_one: bool) -> Result<Option<Taken>, Trouble> {
+        if self.end.saturating_sub(self.start) > max {
+            self.shorten(max, at_least_one)?;
+        }
+        if self.end <= self.start {
+            return Ok(None);
+        }
+        let len = (self.end - self.start) as usize;
+        let slice = FileSlice { file: self.segment.file(Open::Read)?, at: self.start, len };
+        Ok(Some(Taken { slice, end_offset: self.end_offset }))
+    }
+
+    /// Ends at the last batch boundary within `max` bytes: from memory, else by walking from the index entry before it.
+    fn shorten(&mut self, max: u64, at_least_one: bool) -> Result<(), Trouble> {
+        let limit = self.start + max;
+        let known = self.segment.boundary(limit)?.filter(|at| *at > self.start).unwrap_or(self.start);
+        let walk = Scan::new(self.segment.file(Open::Read)?, known, self.end);
+        self.end = known;
+        for found in walk {
+            let found: Found = found?;
+            let first = at_least_one && self.end == self.start;
+            if found.end() > limit && !first {
+                self.end_offset = found.header.base_offset;
+                break;
+            }
+            self.end = found.end();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The one owner of a log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::epochs::EpochCache;
+use crate::producers::Producers;
+use crate::segment::Segment;
+use crate::segment::directory::Directory;
+
+use super::active::Active;
+use super::error::LogError;
+use super::flush::Pending;
+use super::reader::LogReader;
+use super::removed::Removed;
+use super::view::LogView;
+use super::{LogConfig, Offset};
+
+/// What the owner shares with readers and with syncs under way.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub dir: Arc<Directory>,
+    pub view: ArcSwap<LogView>,
+    /// A write or sync left files in an unknown state.
+    failed: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(dir: Arc<Directory>, view: LogView) -> Shared {
+        Shared { dir, view: ArcSwap::from_pointee(view), failed: AtomicBool::new(false) }
+    }
+
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+}
+
+/// Appends, truncates and removes; what it did shows in the views it publishes.
+#[derive(Debug)]
+pub struct LogWriter {
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: LogConfig,
+    /// By base offset; the last is `active.segment`.
+    pub(super) segments: Arc<Vec<Arc<Segment>>>,
+    pub(super) active: Active,
+    pub(super) log_start_offset: Offset,
+    pub(super) log_end_offset: Offset,
+    /// All below is durable: the recovery point.
+    pub(super) synced_end_offset: Offset,
+    pub(super) epochs: Arc<EpochCache>,
+    pub(super) producers: Producers,
+    pub(super) pending: Pending,
+    pub(super) removed: Vec<Removed>,
+}
+
+impl LogWriter {
+    /// For any thread; stays valid as long as someone holds it.
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(self.shared.clone())
+    }
+
+    /// The log as readers see it.
+    pub fn view(&self) -> Arc<LogView> {
+        self.shared.view.load_full()
+    }
+
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// In force from the next append, roll or retention on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.shared.dir.path()
+    }
+
+    /// Gives the directory another name in the same parent, durably; open readers go on.
+    pub fn rename_dir(&mut self, to: &Path) -> Result<(), LogError> {
+        Ok(self.shared.dir.rename(to)?)
+    }
+
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start_offset
+    }
+
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end_offset
+    }
+
+    /// The recovery point: all below is durable.
+    pub fn synced_end_offset(&self) -> Offset {
+        self.synced_end_offset
+    }
+
+    /// What is known of each producer.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// Where each leader epoch began.
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// Notes that this broker leads (or follows) in `epoch` from the log end on, before it appends anything.
+    pub fn begin_epoch(&mut self, epoch: i32) {
+        self.note_epoch(epoch, self.log_end_offset);
+        self.publish();
+    }
+
+    /// Transactions decided below the high watermark no longer hold the last stable offset back.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        let before = self.producers.first_unstable();
+        self.producers.on_high_watermark(high_watermark);
+        if self.producers.first_unstable() != before {
+            self.publish();
+        }
+    }
+
+    /// An earlier write or sync failed: only reading goes on.
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed()
+    }
+
+    pub(super) fn check_alive(&self) -> Result<(), LogError> {
+        if self.has_failed() { Err(LogError::Failed) } else { Ok(()) }
+    }
+
+    pub(super) fn note_epoch(&mut self, epoch: i32, start_offset: Offset) {
+        if self.epochs.latest().is_none_or(|latest| latest.epoch != epoch) {
+            Arc::make_mut(&mut self.epochs).assign(epoch, start_offset);
+        }
+    }
+
+    /// Shows readers what the owner has. Everything in it must have been written.
+    pub(super) fn publish(&self) {
+        self.shared.view.store(Arc::new(self.current_view()));
+    }
+
+    fn current_view(&self) -> LogView {
+        LogView {
+            log_start_offset: self.log_start_offset,
+            log_end_offset: self.log_end_offset,
+            synced_end_offset: self.synced_end_offset,
+            first_unstable_offset: self.producers.first_unstable(),
+            epochs: self.epochs.clone(),
+            segments: self.segments.clone(),
+            active_len: self.active.len(),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! One file of a log and the indexes beside it.
+//!
+//! The log's owner appends to the last segment and replaces or removes whole segments; readers of any age may hold one.
+
+pub(crate) mod directory;
+pub(crate) mod names;
+pub(crate) mod recent;
+pub(crate) mod scan;
+pub(crate) mod slot;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::disk::{File, Open};
+use crate::index::{AbortedTxn, Index, IndexError, OffsetEntry, TimeEntry};
+use crate::log::Offset;
+
+use directory::Directory;
+use names::{LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX, file_name};
+use recent::Recent;
+use scan::{Found, Scan, ScanError};
+use slot::IndexSlot;
+
+/// The batches from `base_offset` up to the next segment. `.log` bytes once written never change while this exists.
+#[derive(Debug)]
+pub struct Segment {
+    dir: Arc<Directory>,
+    base_offset: Offset,
+    /// Bytes written; final once another segment follows.
+    len: AtomicU64,
+    /// Set before the files get another name: whoever opens one by name afterwards may get a successor's.
+    gone: AtomicBool,
+    pub(crate) offsets: IndexSlot<OffsetEntry>,
+    pub(crate) times: IndexSlot<TimeEntry>,
+    pub(crate) aborted: IndexSlot<AbortedTxn>,
+    /// The latest timestamp in it and the last offset of its batch; `None` until someone asks.
+    largest: Mutex<Option<TimeEntry>>,
+    /// Where the last few batches begin.
+    pub(crate) recent: Recent,
+}
+
+impl Segment {
+    /// The segment in the files named after `base_offset`, whose log has `len` bytes.
+    pub(crate) fn new(dir: Arc<Directory>, base_offset: Offset, len: u64) -> Segment {
+        Segment {
+            dir,
+            base_offset,
+            len: AtomicU64::new(len),
+            gone: AtomicBool::new(false),
+            offsets: IndexSlot::in_file(base_offset, OFFSET_INDEX),
+            times: IndexSlot::in_file(base_offset, TIME_INDEX),
+            aborted: IndexSlot::in_file(base_offset, TXN_INDEX),
+            largest: Mutex::new(None),
+            recent: Recent::default(),
+        }
+    }
+
+    pub fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// Bytes of its log.
+    pub fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn set_len(&self, len: u64) {
+        self.len.store(len, Ordering::Release);
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<Directory> {
+        &self.dir
+    }
+
+    /// The names of its files, existing or not.
+    pub(crate) fn file_names(&self) -> [String; 4] {
+        [LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX].map(|kind| file_name(self.base_offset, kind))
+    }
+
+    /// To be called before any of its files is renamed or removed.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// The log file. `NotFound` if the segment has been removed: a newer view does not have it.
+    pub(crate) fn file(&self, how: Open) -> io::Result<Arc<dyn File>> {
+        let file = self.dir.open_file(&file_name(self.base_offset, LOG), how)?;
+        // Looked at after the open: a file of this name made after the removal is not ours.
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(file)
+    }
+
+    /// Begins with empty indexes in memory, to be appended to.
+    pub(crate) fn start_indexes(&self, max_bytes: usize) {
+        self.offsets.start(max_bytes);
+        self.times.start(max_bytes);
+        self.aborted.start(usize::MAX);
+    }
+
+    pub(crate) fn index_is_full(&self) -> bool {
+        let full = |is_full: Option<bool>| is_full.unwrap_or(true);
+        full(self.offsets.in_memory(Index::is_full)) || full(self.times.in_memory(Index::is_full))
+    }
+
+    /// Adds an index entry, and one for the latest timestamp so far.
+    pub(crate) fn add_index_entry(&self, entry: OffsetEntry) {
+        self.offsets.in_memory(|index| index.push(entry));
+        self.add_time_entry();
+    }
+
+    fn add_time_entry(&self) {
+        if let Some(latest) = *self.largest.lock() {
+            self.times.in_memory(|index| index.push(latest));
+        }
+    }
+
+    pub(crate) fn add_aborted(&self, txn: AbortedTxn) {
+        self.aborted.in_memory(|index| index.push(txn));
+    }
+
+    /// Brings the index files up to date; what is to be synced. `complete`: no batch follows, so the latest timestamp gets
+    /// its entry.
+    pub(crate) fn write_indexes(&self, complete: bool) -> io::Result<Vec<Arc<dyn File>>> {
+        if complete {
+            self.add_time_entry();
+        }
+        let written = [
+            self.offsets.write(&self.dir, true)?,
+            self.times.write(&self.dir, true)?,
+            self.aborted.write(&self.dir, false)?,
+        ];
+        Ok(written.into_iter().flatten().collect())
+    }
+
+    /// Nothing will be appended: the index files, which are written, serve from now on.
+    pub(crate) fn seal(&self) {
+        self.offsets.release();
+        self.times.release();
+        self.aborted.release();
+        self.recent.clear();
+    }
+
+    /// The first batch at or behind the byte of `hint` that holds `offset` or a later one, up to byte `end`.
+    pub(crate) fn find(&self, offset: Offset, end: u64) -> Result<Option<u64>, ScanError> {
+        if offset <= self.base_offset {
+            return Ok((end > 0).then_some(0));
+        }
+        if let Some(at) = self.recent.find(offset) {
+            return Ok((at < end).then_some(at));
+        }
+        let from = self.position_before(offset)?;
+        for found in Scan::new(self.file(Open::Read)?, from, end) {
+            let Found { at, header } = found?;
+            if header.last_offset() >= offset {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A batch boundary at or before the batch that holds `offset`, from the index.
+    fn position_before(&self, offset: Offset) -> Result<u64, ScanError> {
+        let entry = self.offsets.lookup(&self.dir, offset);
+        Ok(usable(entry)?.map_or(0, |e| u64::from(e.position)))
+    }
+
+    /// A batch boundary at or before byte `limit`, as near as memory and index tell.
+    pub(crate) fn boundary(&self, limit: u64) -> io::Result<Option<u64>> {
+        if let Some(at) = self.recent.boundary(limit) {
+            return Ok(Some(at));
+        }
+        let entry = self.offsets.last_where(&self.dir, |e| u64::from(e.position) <= limit);
+        Ok(usable(entry)?.map(|e| u64::from(e.position)))
+    }
+
+    /// The aborted transactions whose markers lie in it.
+    pub(crate) fn aborted_txns(&self) -> io::Result<Vec<AbortedTxn>> {
+        match self.aborted.entries(&self.dir) {
+            Ok(entries) => Ok(entries),
+            Err(IndexError::Io(e)) => Err(e),
+            Err(IndexError::Corrupt(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+        }
+    }
+
+    /// The latest timestamp and the last offset of its batch, among what the files hold.
+    pub(crate) fn largest_timestamp(&self) -> Result<Option<TimeEntry>, ScanError> {
+        let mut largest = self.largest.lock();
+        if largest.is_none() {
+            *largest = self.find_largest_timestamp()?;
+        }
+        Ok(*largest)
+    }
+
+    /// Notes a batch that has been written.
+    pub(crate) fn saw_timestamp(&self, entry: TimeEntry) {
+        let mut largest = self.largest.lock();
+        if largest.is_none_or(|l| entry.timestamp > l.timestamp) {
+            *largest = Some(entry);
+        }
+    }
+
+    /// A closed segment's time index ends with the latest timestamp of all; without one the batches tell.
+    fn find_largest_timestamp(&self) -> Result<Option<TimeEntry>, ScanError> {
+        let last = self.times.lookup(&self.dir, i64::MAX);
+        if let Some(last) = usable(last)? {
+            return Ok(Some(last));
+        }
+        let mut largest: Option<TimeEntry> = None;
+        for found in Scan::new(self.file(Open::Read)?, 0, self.len()) {
+            let header = found?.header;
+            if largest.is_none_or(|l| header.max_timestamp > l.timestamp) {
+                largest = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
+            }
+        }
+        Ok(largest)
+    }
+}
+
+/// What an index says, nothing if it is damaged: the log itself is walked then.
+pub(crate) fn usable<T>(looked_up: Result<Option<T>, IndexError>) -> io::Result<Option<T>> {
+    match looked_up {
+        Ok(found) => Ok(found),
+        Err(IndexError::Io(e)) => Err(e),
+        Err(IndexError::Corrupt(why)) => {
+            tracing::warn!(why, "an index is damaged and not used");
+            Ok(None)
+        }
+    }
+}
