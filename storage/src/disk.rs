@@ -5,11 +5,13 @@
 //! - A created, renamed or removed name is durable only after [`Disk::sync_dir`] on its directory returned `Ok`.
 //! - After a failed `sync` nothing may be assumed of that file's unsynced bytes, and it must not be tried again.
 
+mod durable;
 mod error;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod real;
 
+pub use durable::{create_dir_durably, parent, remove_durably, replace_file};
 pub use error::{Verdict, at_path, os_code, out_of_descriptors, verdict};
 pub use real::RealDisk;
 

@@ -5,11 +5,14 @@
 //! What a record means (a group's commit, a metadata change) is not known here.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod compress;
+pub mod dirs;
 pub mod disk;
 pub mod epochs;
 pub mod files;
 pub mod index;
+pub mod kafka_uuid;
 pub mod log;
 pub mod producers;
 mod segment;
