@@ -165,6 +165,8 @@ fn refuse_early(disk: &dyn Disk, paths: &[PathBuf]) -> Result<(), DirsError> {
 
 fn claim(disk: &dyn Disk, path: &Path) -> Result<Claimed, DirsError> {
     create_dir_durably(disk, path)?;
+    // A killed process may have left partitions whose names are not durable yet; nobody else will sync them.
+    disk.sync_dir(path)?;
     let lock = disk.lock(&path.join(LOCK)).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => DirsError::InUse(path.to_owned()),
         _ => e.into(),

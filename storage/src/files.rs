@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::disk::{Disk, File, Open, out_of_descriptors};
 
@@ -86,6 +87,14 @@ impl FileCache {
             }
         }
     }
+}
+
+/// Raises this process's soft limit of open files to the hard one; how many it may open now. For the edge, at the start.
+pub fn raise_fd_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let in_force = setrlimit(Resource::Nofile, raised).map_or(limit, |()| raised);
+    in_force.current.unwrap_or(u64::MAX)
 }
 
 impl State {

@@ -91,3 +91,10 @@ fn out_of_descriptors_closes_idle_files_first() {
     drop((held, more));
     assert_eq!(first_byte(&cache, 3), 3);
 }
+
+#[test]
+fn the_limit_of_descriptors_is_raised_once() {
+    let limit = storage::files::raise_fd_limit();
+    assert!(limit >= 64);
+    assert_eq!(storage::files::raise_fd_limit(), limit);
+}
