@@ -7,6 +7,7 @@
 //! ```
 //! A step that the log refuses leaves the durable state as it was and fails its replies.
 
+pub mod codec;
 pub mod group;
 pub mod log;
 pub mod machine;

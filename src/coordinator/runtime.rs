@@ -3,14 +3,12 @@
 use super::log::ShardLog;
 use super::machine::Machine;
 use super::shard::{Answer, Make, Shard};
-use crate::types::{ErrorCode, LeaderEpoch, Now};
+use crate::seam::Clock;
+use crate::types::{ErrorCode, LeaderEpoch};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Reads both clocks.
-pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
 
 /// All shards of one kind of coordinator on this broker: one per log partition that it leads.
 pub struct Coordinator<M: Machine> {
@@ -39,7 +37,7 @@ impl<M: Machine> Coordinator<M> {
             if shards.get(&partition).is_some_and(|shard| shard.epoch >= epoch) {
                 return;
             }
-            let shard = Arc::new(Shard::new(partition, epoch, log, self.clock.clone(), self.machine.clone()));
+            let shard = Arc::new(Shard::new(partition, epoch, log, self.clock, self.machine.clone()));
             if let Some(before) = shards.insert(partition, shard.clone()) {
                 before.close();
             }

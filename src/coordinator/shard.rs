@@ -2,7 +2,8 @@
 
 use super::log::ShardLog;
 use super::machine::{Input, Machine, Ticket};
-use super::runtime::{Clock, coordinator_error};
+use super::runtime::coordinator_error;
+use crate::seam::Clock;
 use crate::types::{ErrorCode, LeaderEpoch, Mono, Now, Offset};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -92,7 +93,7 @@ impl<M: Machine> Shard<M> {
         };
         let before = active.machine.next_deadline().unwrap_or(Mono(u64::MAX));
         let (ticket, answer) = active.ticket();
-        self.decide(active, Input::Command(command, ticket), (self.clock)());
+        self.decide(active, Input::Command(command, ticket), self.clock.now());
         if active.lost || active.machine.next_deadline().is_some_and(|deadline| deadline < before) {
             self.wake.notify_one();
         }
@@ -177,7 +178,7 @@ impl<M: Machine> Shard<M> {
         let mut state = self.state.lock();
         let State::Loading(told) = &mut *state else { return false };
         let told = std::mem::take(told);
-        let now = (self.clock)();
+        let now = self.clock.now();
         machine.loaded(now);
         let mut active = Active::new(machine, end);
         for command in told {
@@ -211,7 +212,7 @@ impl<M: Machine> Shard<M> {
         let mut state = self.state.lock();
         let State::Active(active) = &mut *state else { return Next::Stop };
         for _ in 0..TICKS_AT_ONCE {
-            let now = (self.clock)();
+            let now = self.clock.now();
             if active.lost {
                 *state = State::Loading(Vec::new());
                 return Next::Stop;

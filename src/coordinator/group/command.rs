@@ -4,6 +4,7 @@
 //! client's, unchecked. Every answer is a `Result`, whose error fails the whole request; errors of single items stand
 //! in the items.
 
+use super::records::TEXT_MAX_BYTES;
 use crate::types::{ErrorCode, Uuid};
 use bytes::Bytes;
 use std::time::Duration;
@@ -247,5 +248,18 @@ pub type DeleteGroupReply = Result<(), ErrorCode>;
 impl From<ErrorCode> for JoinRefused {
     fn from(error: ErrorCode) -> Self {
         JoinRefused { error, member: String::new() }
+    }
+}
+
+/// Room for the uuid that a minted member id ends with.
+const MINTED_BYTES: usize = 64;
+
+impl Join {
+    /// That the log's records can hold its texts.
+    pub(super) fn check_texts(&self) -> Result<(), ErrorCode> {
+        let texts = [&self.group, &self.member, &self.client_id, &self.client_host, &self.protocol_type];
+        let names = self.protocols.iter().map(|(name, _)| name).chain(&self.instance);
+        let fits = |text: &String| text.len() <= TEXT_MAX_BYTES - MINTED_BYTES;
+        if texts.into_iter().chain(names).all(fits) { Ok(()) } else { Err(ErrorCode::InvalidRequest) }
     }
 }

@@ -1,5 +1,6 @@
 //! What the configuration says about groups.
 
+use crate::config::BrokerConfig;
 use std::time::Duration;
 
 /// Named after Kafka's keys.
@@ -25,18 +26,19 @@ pub struct GroupConfig {
     pub commit_timeout: Duration,
 }
 
-impl Default for GroupConfig {
-    fn default() -> Self {
+impl From<&BrokerConfig> for GroupConfig {
+    fn from(config: &BrokerConfig) -> Self {
+        let ms = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or_default());
         GroupConfig {
-            partitions: 50,
-            min_session_timeout: Duration::from_secs(6),
-            max_session_timeout: Duration::from_secs(30 * 60),
-            initial_rebalance_delay: Duration::from_secs(3),
-            max_size: i32::MAX as usize,
-            offset_metadata_max_bytes: 4096,
-            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
-            offsets_retention_check_interval: Duration::from_secs(10 * 60),
-            commit_timeout: Duration::from_secs(5),
+            partitions: config.offsets_topic.partitions,
+            min_session_timeout: ms(config.group_min_session_timeout_ms.into()),
+            max_session_timeout: ms(config.group_max_session_timeout_ms.into()),
+            initial_rebalance_delay: ms(config.group_initial_rebalance_delay_ms.into()),
+            max_size: usize::try_from(config.group_max_size).unwrap_or(1),
+            offset_metadata_max_bytes: usize::try_from(config.offset_metadata_max_bytes).unwrap_or_default(),
+            offsets_retention: ms(i64::from(config.offsets_retention_minutes) * 60_000),
+            offsets_retention_check_interval: ms(config.offsets_retention_check_interval_ms),
+            commit_timeout: ms(config.offsets_commit_timeout_ms.into()),
         }
     }
 }

@@ -1,0 +1,145 @@
+//! OffsetCommit, OffsetFetch and OffsetDelete.
+
+use super::classic::State;
+use super::command::*;
+use super::machine::{GroupMachine, Reply};
+use super::offsets::Topics;
+use super::records::{Event, OffsetCommit, OffsetKey, TEXT_MAX_BYTES};
+use crate::coordinator::machine::{Output, Ticket};
+use crate::types::{ErrorCode, Now, Wall};
+
+impl GroupMachine {
+    pub(super) fn commit(&mut self, commit: CommitOffsets, ticket: Ticket, now: Now) -> Output<Event, Reply> {
+        if let Err(error) = self.check_commit(&commit) {
+            return Output::reply(ticket, Reply::Outcomes(Err(error)));
+        }
+        let renews = |state| matches!(state, State::Stable | State::PreparingRebalance);
+        if self.classic(&commit.group).is_some_and(|classic| renews(classic.state)) {
+            self.renew_session(&commit.group, &commit.member, now);
+        }
+        let expires_at =
+            commit.retention.map(|kept| Wall(now.wall.0.saturating_add(kept.as_millis() as i64)));
+        let mut events = Vec::new();
+        let mut outcomes = Vec::with_capacity(commit.topics.len());
+        for topic in commit.topics {
+            let mut outcome = TopicOutcome { name: topic.name.clone(), partitions: Vec::new() };
+            for offset in topic.partitions {
+                let metadata = offset.metadata.unwrap_or_default();
+                let error = self.metadata_error(&metadata);
+                outcome.partitions.push((offset.partition, error));
+                if error.is_some() {
+                    continue;
+                }
+                let key = OffsetKey {
+                    group: commit.group.clone(),
+                    topic: topic.name.clone(),
+                    partition: offset.partition,
+                };
+                let value = OffsetCommit {
+                    offset: offset.offset,
+                    leader_epoch: offset.leader_epoch,
+                    metadata,
+                    committed_at: now.wall,
+                    expires_at,
+                    topic_id: topic.id,
+                };
+                events.push(Event::Offset { key, value: Some(value) });
+            }
+            outcomes.push(outcome);
+        }
+        Output { events, replies: vec![(ticket, Reply::Outcomes(Ok(outcomes)))] }
+    }
+
+    /// A commit from outside of any group makes a group that has nothing but offsets.
+    fn check_commit(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
+        if commit.group.len() > TEXT_MAX_BYTES {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        match self.classic(&commit.group) {
+            Some(classic) => {
+                classic.check_commit(&commit.member, commit.instance.as_deref(), commit.generation)
+            }
+            None if commit.generation < 0 => Ok(()),
+            None if commit.knows_group_not_found => Err(ErrorCode::GroupIdNotFound),
+            None => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
+    /// The limit counts UTF-16 units, as Java's texts do.
+    fn metadata_error(&self, metadata: &str) -> Option<ErrorCode> {
+        let fits = metadata.len() <= TEXT_MAX_BYTES
+            && (metadata.len() <= self.config.offset_metadata_max_bytes
+                || metadata.encode_utf16().count() <= self.config.offset_metadata_max_bytes);
+        (!fits).then_some(ErrorCode::OffsetMetadataTooLarge)
+    }
+
+    /// Never fails: what is not committed, or not known, is -1.
+    pub(super) fn fetch(&self, fetch: FetchOffsets) -> Vec<FetchedTopic> {
+        let FetchOffsets { group, topics, require_stable } = fetch;
+        let topics = topics.unwrap_or_else(|| self.offsets.of(&group).map(all).unwrap_or_default());
+        let fetched = |name: String, partitions: Vec<i32>| FetchedTopic {
+            partitions: partitions
+                .into_iter()
+                .map(|partition| self.fetch_one(&group, &name, partition, require_stable))
+                .collect(),
+            name,
+        };
+        topics.into_iter().map(|(name, partitions)| fetched(name, partitions)).collect()
+    }
+
+    fn fetch_one(&self, group: &str, topic: &str, partition: i32, stable: bool) -> FetchedOffset {
+        let nothing =
+            |error| FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: String::new(), error };
+        if stable && self.offsets.is_pending(group, topic, partition) {
+            return nothing(Some(ErrorCode::UnstableOffsetCommit));
+        }
+        let Some(commit) = self.offsets.get(group, topic, partition) else { return nothing(None) };
+        FetchedOffset {
+            partition,
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata.clone(),
+            error: None,
+        }
+    }
+
+    pub(super) fn delete_offsets(&mut self, delete: DeleteOffsets, ticket: Ticket) -> Output<Event, Reply> {
+        if let Err(error) = self.check_delete_offsets(&delete.group) {
+            return Output::reply(ticket, Reply::Outcomes(Err(error)));
+        }
+        let mut events = Vec::new();
+        let mut outcomes = Vec::with_capacity(delete.topics.len());
+        for (name, partitions) in delete.topics {
+            let subscribed =
+                self.classic(&delete.group).is_some_and(|classic| classic.is_subscribed_to(&name));
+            let error = subscribed.then_some(ErrorCode::GroupSubscribedToTopic);
+            if !subscribed {
+                events.extend(partitions.iter().filter_map(|&at| self.tombstone(&delete.group, &name, at)));
+            }
+            let partitions = partitions.into_iter().map(|partition| (partition, error)).collect();
+            outcomes.push(TopicOutcome { name, partitions });
+        }
+        Output { events, replies: vec![(ticket, Reply::Outcomes(Ok(outcomes)))] }
+    }
+
+    /// Only what consumers of a live group do not read may go; of other live groups nobody knows what they read.
+    fn check_delete_offsets(&self, group: &str) -> Result<(), ErrorCode> {
+        let classic = self.classic(group).ok_or(ErrorCode::GroupIdNotFound)?;
+        if !classic.is_empty() && !classic.is_consumer() {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        Ok(())
+    }
+
+    fn tombstone(&self, group: &str, topic: &str, partition: i32) -> Option<Event> {
+        let known = self.offsets.get(group, topic, partition).is_some()
+            || self.offsets.is_pending(group, topic, partition);
+        let key = OffsetKey { group: group.to_owned(), topic: topic.to_owned(), partition };
+        known.then_some(Event::Offset { key, value: None })
+    }
+}
+
+/// Everything that is committed, as a fetch would name it.
+fn all(topics: &Topics) -> Vec<(String, Vec<i32>)> {
+    topics.iter().map(|(name, partitions)| (name.clone(), partitions.keys().copied().collect())).collect()
+}
