@@ -15,3 +15,6 @@ mod offsets;
 pub mod records;
 mod subscription;
 mod turn;
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,16 @@ impl Offsets {
         Some(&self.committed.get(group)?.get(topic)?.get(&partition)?.commit)
     }
 
+    /// What is committed, without its place.
+    #[cfg(test)]
+    pub fn commits(&self, group: &str) -> Vec<(String, i32, OffsetCommit)> {
+        let each = |(topic, partitions): (&String, &BTreeMap<i32, Placed>)| {
+            let commit = |(at, placed): (&i32, &Placed)| (topic.clone(), *at, placed.commit.clone());
+            partitions.iter().map(commit).collect::<Vec<_>>()
+        };
+        self.of(group).into_iter().flatten().flat_map(each).collect()
+    }
+
     /// Whether an open transaction may still change this offset.
     pub fn is_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
         if self.pending.is_empty() {

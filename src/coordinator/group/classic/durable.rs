@@ -49,13 +49,16 @@ impl Classic {
         }
     }
 
-    /// Becomes what the record says. Live members that it names keep their timers and all their protocols.
+    /// Becomes what the record says. Members that are just as it has them keep their timers and other protocols.
     pub fn apply(&mut self, value: &GroupMetadata) {
         let mut before = std::mem::take(&mut self.members);
         before.extend(self.successor.take());
         let protocol = value.protocol.as_deref().unwrap_or_default();
         for metadata in &value.members {
-            let live = before.remove(&metadata.member);
+            let as_recorded = |live: &Member| {
+                live.record(&metadata.member, protocol, metadata.assignment.clone()) == *metadata
+            };
+            let live = before.remove(&metadata.member).filter(as_recorded);
             let mut member = live.unwrap_or_else(|| Member::recorded(metadata, protocol));
             member.assignment = metadata.assignment.clone();
             self.members.insert(metadata.member.clone(), member);
