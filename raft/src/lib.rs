@@ -15,12 +15,23 @@
 //!
 //! No type of openraft appears in what is public here.
 
+mod answer;
+mod applier;
+mod codec;
+mod keeper;
 mod machine;
+mod message;
+mod network;
 mod quorum;
 mod settings;
+mod snapshot;
+mod status;
+mod store;
 mod transport;
+mod types;
 
 pub use machine::{At, Frozen, Machine, RestoreError};
-pub use quorum::{Committed, InitializeError, ProposeError, Quorum, StartError, State, Status};
+pub use quorum::{Committed, InitializeError, MAX_COMMAND, ProposeError, Quorum, StartError};
 pub use settings::{Lane, Settings};
+pub use status::{State, Status};
 pub use transport::{Alone, Peer, Transport, Unreachable};

@@ -3,45 +3,33 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::errors::{self, ClientWriteError, Fatal, RaftError};
+use openraft::{Config, SnapshotPolicy};
 use storage::disk::Disk;
 use tokio::sync::watch;
 
+use crate::answer::{Incoming, answer};
+use crate::applier::{Applier, at};
+use crate::keeper::Keeper;
 use crate::machine::{At, Machine};
+use crate::network::Links;
 use crate::settings::Settings;
+use crate::snapshot::Snapshots;
+use crate::status::{State, Status};
+use crate::store::Store;
 use crate::transport::Transport;
+use crate::types::{Command, Member, Types};
 
-/// A member of a quorum that orders opaque commands.
-#[derive(Clone, Debug)]
+/// A member of a quorum that orders opaque commands. Clones are the same member.
+#[derive(Clone)]
 pub struct Quorum {
+    raft: openraft::Raft<Types, Applier>,
+    store: Store,
+    incoming: Arc<Incoming>,
     status: watch::Receiver<Status>,
-}
-
-/// What a member knows of the quorum.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    pub state: State,
-    pub node_id: u64,
-    pub term: u64,
-    /// The member that leads `term`, as far as known here.
-    pub leader: Option<u64>,
-    /// This member leads, and all that was committed before `term` is applied here: it may decide.
-    pub leader_ready: bool,
-    /// The newest entry (the quorum's own included) that the machine reflects.
-    pub applied: Option<At>,
-    /// Id and address.
-    pub voters: BTreeMap<u64, String>,
-    pub learners: BTreeMap<u64, String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    #[default]
-    Running,
-    /// Nothing more is acknowledged or applied; the process should end, with this line.
-    Failed(String),
-    Stopped,
 }
 
 /// A command that was ordered and applied here.
@@ -56,7 +44,7 @@ pub struct Committed {
 pub enum StartError {
     #[error("metadata log: {0}")]
     Disk(#[from] io::Error),
-    #[error("metadata settings: {0}")]
+    #[error("metadata log settings: {0}")]
     Settings(String),
     #[error("metadata log: {0}")]
     Fatal(String),
@@ -67,6 +55,9 @@ pub enum ProposeError {
     /// Nothing was written. To be tried at `leader`; if there is none, here again in a while.
     #[error("not the leader of the quorum")]
     NotLeader { leader: Option<u64> },
+    /// Nothing was written.
+    #[error("a command of {0} bytes is too large")]
+    TooLarge(usize),
     /// The command may or may not be committed, now or later.
     #[error("leadership was lost while the command was being committed")]
     Unknown,
@@ -75,7 +66,7 @@ pub enum ProposeError {
     Stopped,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InitializeError {
     /// There is a log already: nothing was changed.
     #[error("the quorum is already initialised")]
@@ -86,38 +77,77 @@ pub enum InitializeError {
     Stopped,
 }
 
+/// Bytes of one command.
+pub const MAX_COMMAND: usize = 16 << 20;
+
 impl Quorum {
     /// Opens the log in `settings.dir`, restores `machine` from the newest snapshot, and joins the quorum that the
     /// log names. An empty log waits for [`Quorum::initialize`] or for a leader's call.
     /// Runs on the tokio runtime that it is called on.
     pub async fn start(
-        _settings: Settings,
-        _disk: Arc<dyn Disk>,
-        _machine: Box<dyn Machine>,
-        _transport: impl Transport,
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        machine: Box<dyn Machine>,
+        transport: impl Transport,
     ) -> Result<Quorum, StartError> {
-        Err(StartError::Fatal("the log store has not landed yet".into()))
+        let config = Arc::new(config(&settings).validate().map_err(|e| StartError::Settings(e.to_string()))?);
+        let (store, snapshots) = open(disk, &settings).await?;
+        let applier = Applier::new(machine, snapshots, settings.lane);
+        let links = Links { transport: Arc::new(transport), lane: settings.lane };
+        let raft = openraft::Raft::new(settings.node_id, config, links, store.clone(), applier);
+        let raft = raft.await.map_err(|fatal| StartError::Fatal(fatal.to_string()))?;
+        let (tell, status) = watch::channel(Status { node_id: settings.node_id, ..Status::default() });
+        let keeper = Keeper::new(raft.clone(), store.clone(), settings, tell);
+        tokio::spawn(keeper.run());
+        Ok(Quorum { raft, store, incoming: Arc::default(), status })
     }
 
-    /// The log holds nothing: no member ever wrote here.
+    /// Nobody ever wrote to this member's log.
     pub fn is_empty(&self) -> bool {
-        self.status.borrow().voters.is_empty()
+        self.store.is_empty()
     }
 
     /// The first start of a quorum: makes these members (id and address) its voters. To be called on one of them, with
     /// all of them known to be empty. A sole voter leads at once.
-    pub async fn initialize(&self, _voters: BTreeMap<u64, String>) -> Result<(), InitializeError> {
-        Err(InitializeError::Stopped)
+    pub async fn initialize(&self, voters: BTreeMap<u64, String>) -> Result<(), InitializeError> {
+        let members: BTreeMap<u64, Member> =
+            voters.into_iter().map(|(id, addr)| (id, Member { addr })).collect();
+        self.raft.initialize(members).await.map_err(|e| match e {
+            RaftError::APIError(errors::InitializeError::NotAllowed(_)) => InitializeError::NotEmpty,
+            RaftError::APIError(errors::InitializeError::NotInMembers(e)) => {
+                InitializeError::NotAVoter(e.node_id)
+            }
+            RaftError::Fatal(_) => InitializeError::Stopped,
+        })
     }
 
     /// Has `command` ordered, made durable on a majority, and applied here.
-    pub async fn propose(&self, _command: Bytes) -> Result<Committed, ProposeError> {
-        Err(ProposeError::Stopped)
+    ///
+    /// Ends as [`ProposeError::Unknown`] as soon as this member no longer leads. Dropping the future takes nothing back.
+    pub async fn propose(&self, command: Bytes) -> Result<Committed, ProposeError> {
+        if command.len() > MAX_COMMAND {
+            return Err(ProposeError::TooLarge(command.len()));
+        }
+        let term = self.status.borrow().term;
+        let mut status = self.status.clone();
+        let deposed =
+            status.wait_for(|now| now.term > term && !now.is_leader() || now.state != State::Running);
+        tokio::select! {
+            biased;
+            written = self.raft.client_write(Command(command)) => match written {
+                Ok(written) => Ok(Committed { at: at(written.log_id), answer: written.data }),
+                Err(e) => Err(refused(e)),
+            },
+            seen = deposed => match seen {
+                Ok(now) if now.state == State::Running => Err(ProposeError::Unknown),
+                _ => Err(ProposeError::Stopped),
+            },
+        }
     }
 
     /// Answers a peer's request, for the transport. `None` if it cannot be answered: the connection should be closed.
-    pub async fn answer(&self, _request: Bytes) -> Option<Bytes> {
-        None
+    pub async fn answer(&self, request: Bytes) -> Option<Bytes> {
+        answer(&self.raft, &self.incoming, request).await
     }
 
     pub fn status(&self) -> watch::Receiver<Status> {
@@ -125,5 +155,52 @@ impl Quorum {
     }
 
     /// Stops after what was accepted is on disk.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(self) {
+        if let Err(e) = self.raft.shutdown().await {
+            tracing::error!(error = %e, "the quorum's core did not stop cleanly");
+        }
+        if let Err(e) = self.store.close().await {
+            tracing::error!(error = %e, "the end of the quorum's log was not written");
+        }
+    }
+}
+
+async fn open(disk: Arc<dyn Disk>, settings: &Settings) -> io::Result<(Store, Arc<Snapshots>)> {
+    let (lane, settings) = (settings.lane, settings.clone());
+    lane.run(move || {
+        let store = Store::open(disk.clone(), &settings)?;
+        Ok((store, Arc::new(Snapshots::open(disk, &settings.dir)?)))
+    })
+    .await
+}
+
+fn refused(e: RaftError<Types, ClientWriteError<Types>>) -> ProposeError {
+    match e {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
+            ProposeError::NotLeader { leader: to.leader_id }
+        }
+        // Cut off here, but perhaps kept by a later leader.
+        RaftError::APIError(_) => ProposeError::Unknown,
+        RaftError::Fatal(Fatal::StorageError(_) | Fatal::Panicked | Fatal::Stopped) => ProposeError::Stopped,
+    }
+}
+
+fn config(settings: &Settings) -> Config {
+    let millis = |time: Duration| time.as_millis() as u64;
+    Config {
+        cluster_name: "drave".into(),
+        heartbeat_interval: millis(settings.heartbeat),
+        election_timeout_min: millis(settings.election_min),
+        election_timeout_max: millis(settings.election_max),
+        enable_pre_vote: Some(true),
+        // A leader that restarts may have lost entries that it had sent but not synced. In the same term it would give
+        // their places to others; in a new term it cannot.
+        enable_leader_restore: Some(false),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.snapshot_entries),
+        max_in_snapshot_log_to_keep: settings.keep_entries,
+        // A follower gets entries for as long as the leader has them.
+        replication_lag_threshold: settings.keep_entries.saturating_add(settings.snapshot_entries),
+        install_snapshot_timeout: 60_000,
+        ..Config::default()
+    }
 }

@@ -1,5 +1,6 @@
 //! What a quorum is started with.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,20 @@ pub enum Lane {
     Threads,
     /// At once, on the caller's task: for a simulation that must be the same each time.
     Inline,
+}
+
+impl Lane {
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Lane::Inline => work(),
+            Lane::Threads => {
+                tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+            }
+        }
+    }
 }
 
 /// Settings of one member. The defaults are for production.
@@ -29,8 +44,10 @@ pub struct Settings {
     pub snapshot_entries: u64,
     /// ... or this many bytes of log were written since.
     pub snapshot_bytes: u64,
-    /// Entries kept behind a snapshot for followers that lag.
+    /// Entries kept although a snapshot holds them, for followers that lag: at most so many, ...
     pub keep_entries: u64,
+    /// ... and at most so many bytes.
+    pub keep_bytes: u64,
     /// A new log file is begun at this size; whole files are dropped.
     pub segment_bytes: u64,
 }
@@ -47,6 +64,7 @@ impl Settings {
             snapshot_entries: 50_000,
             snapshot_bytes: 64 << 20,
             keep_entries: 100_000,
+            keep_bytes: 64 << 20,
             segment_bytes: 16 << 20,
         }
     }

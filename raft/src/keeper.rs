@@ -1,0 +1,152 @@
+//! Watches the raft core: publishes what it says, and does what it leaves to its user.
+
+use std::collections::BTreeMap;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal;
+use tokio::sync::watch;
+
+use crate::applier::{Applier, at};
+use crate::settings::Settings;
+use crate::status::{State, Status};
+use crate::store::Store;
+use crate::types::Types;
+
+type Raft = openraft::Raft<Types, Applier>;
+type Metrics = openraft::RaftMetrics<Types>;
+
+/// Purging keeps this far away from what is being applied. Entries.
+const PURGE_MARGIN: u64 = 1000;
+
+pub(crate) struct Keeper {
+    raft: Raft,
+    store: Store,
+    settings: Settings,
+    status: watch::Sender<Status>,
+    /// The index up to which there is a snapshot.
+    snapped: Option<u64>,
+    /// The index up to which one was last asked for.
+    asked: Option<u64>,
+    /// The term in which this member last stood for election by itself.
+    stood: Option<u64>,
+}
+
+impl Keeper {
+    pub fn new(raft: Raft, store: Store, settings: Settings, status: watch::Sender<Status>) -> Keeper {
+        Keeper { raft, store, settings, status, snapped: None, asked: None, stood: None }
+    }
+
+    /// Runs until the core has stopped.
+    pub async fn run(mut self) {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let now = metrics.borrow_watched().clone();
+            self.publish(&now);
+            if now.running_state.is_err() {
+                return;
+            }
+            // A core that is gone refuses these; the next round sees why.
+            let _gone = self.tend(&now).await;
+            if metrics.changed().await.is_err() {
+                self.closed();
+                return;
+            }
+        }
+    }
+
+    fn publish(&self, metrics: &Metrics) {
+        let status = status(metrics);
+        if let State::Failed(why) = &status.state {
+            tracing::error!(why, "the quorum's core has failed");
+        }
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// The core went without a word.
+    fn closed(&self) {
+        self.status.send_modify(|status| {
+            if status.state == State::Running {
+                status.state = State::Failed("the quorum's core has died".into());
+            }
+            status.leader_ready = false;
+        });
+    }
+
+    async fn tend(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
+        self.elect_if_alone(metrics).await?;
+        self.snapshot_if_large(metrics).await?;
+        self.purge_if_large(metrics).await
+    }
+
+    /// A sole voter needs no timer: nobody else can lead, and there is nobody to send heartbeats to. So it stands at
+    /// once, and an idle one never wakes up.
+    async fn elect_if_alone(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
+        let membership = metrics.membership_config.membership();
+        let alone = membership.voter_ids().eq([metrics.id]) && membership.learner_ids().next().is_none();
+        self.raft.runtime_config().tick(!alone);
+        let term = Some(metrics.current_term);
+        if alone && metrics.state == ServerState::Follower && self.stood < term {
+            self.stood = term;
+            self.raft.trigger().elect(false).await?;
+        }
+        Ok(())
+    }
+
+    /// The core counts entries; bytes are counted here.
+    async fn snapshot_if_large(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
+        let snapped = metrics.snapshot.map(|id| id.index);
+        if snapped != self.snapped {
+            self.snapped = snapped;
+            self.store.snapped(snapped.unwrap_or(0));
+        }
+        let applied = metrics.last_applied.map(|id| id.index);
+        if self.store.unsnapped() > self.settings.snapshot_bytes && self.asked <= snapped && applied > snapped
+        {
+            self.asked = applied;
+            self.raft.trigger().snapshot().await?;
+        }
+        Ok(())
+    }
+
+    async fn purge_if_large(&self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
+        let Some(snapshot) = metrics.snapshot else { return Ok(()) };
+        let bound = snapshot.index.saturating_sub(PURGE_MARGIN);
+        let upto = self.store.purge_point(self.settings.keep_bytes).map(|index| index.min(bound));
+        if upto > metrics.purged.map(|id| id.index) {
+            self.raft.trigger().purge_log(upto.unwrap_or(0)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn status(metrics: &Metrics) -> Status {
+    let membership = metrics.membership_config.membership();
+    let address = |id: &u64| membership.get_node(id).map(|node| node.addr.clone()).unwrap_or_default();
+    let named =
+        |ids: Vec<u64>| -> BTreeMap<u64, String> { ids.into_iter().map(|id| (id, address(&id))).collect() };
+    let state = state(metrics);
+    let own_term = metrics.last_applied.is_some_and(|id| id.leader_id.term == metrics.current_term);
+    Status {
+        leader_ready: state == State::Running && metrics.state == ServerState::Leader && own_term,
+        state,
+        node_id: metrics.id,
+        term: metrics.current_term,
+        leader: metrics.current_leader,
+        applied: metrics.last_applied.map(at),
+        voters: named(membership.voter_ids().collect()),
+        learners: named(membership.learner_ids().collect()),
+    }
+}
+
+fn state(metrics: &Metrics) -> State {
+    match &metrics.running_state {
+        Ok(()) => State::Running,
+        Err(Fatal::Stopped) => State::Stopped,
+        Err(fatal) => State::Failed(fatal.to_string()),
+    }
+}

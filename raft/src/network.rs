@@ -1,0 +1,156 @@
+//! openraft's calls to peers, over the [`Transport`].
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+
+use crate::applier::RaftSnapshot;
+use crate::message::{Chunk, Request, Response};
+use crate::settings::Lane;
+use crate::snapshot::Data;
+use crate::transport::{Peer, Transport};
+use crate::types::{Member, SnapshotMeta, Types, Vote};
+
+/// Bytes of a snapshot sent at a time.
+const CHUNK: usize = 1 << 20;
+/// How long a peer may take for one part of a snapshot; the last one includes installing it.
+const CHUNK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Makes a [`Link`] for each peer.
+pub(crate) struct Links<T> {
+    pub transport: Arc<T>,
+    pub lane: Lane,
+}
+
+/// The way to one peer.
+pub(crate) struct Link<T> {
+    transport: Arc<T>,
+    lane: Lane,
+    peer: Peer,
+}
+
+impl<T: Transport> RaftNetworkFactory<Types> for Links<T> {
+    type Network = Link<T>;
+
+    async fn new_client(&mut self, target: u64, node: &Member) -> Link<T> {
+        let peer = Peer { id: target, address: node.addr.clone() };
+        Link { transport: self.transport.clone(), lane: self.lane, peer }
+    }
+}
+
+type Failure = Unreachable<Types>;
+
+impl<T: Transport> Link<T> {
+    /// Any failure counts as unreachable: openraft then backs off instead of trying again at once.
+    async fn call(&self, request: &Request, limit: Duration) -> Result<Response, Failure> {
+        let answer = self.transport.call(&self.peer, request.encode(), limit).await;
+        Response::decode(answer.map_err(|e| Failure::new(&e))?).map_err(|e| Failure::new(&e))
+    }
+
+    fn unexpected(&self) -> Failure {
+        Failure::from_string(format!("peer {} gave an answer to another question", self.peer.id))
+    }
+
+    /// Sends all parts. The answer to the last one is the peer's vote.
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+    ) -> Result<SnapshotResponse<Types>, Failure> {
+        let RaftSnapshot { meta, snapshot: data } = snapshot;
+        let whole = self.lane.run(move || data.read()).await.map_err(|e| Failure::new(&e))?;
+        let mut chunk = first_chunk(vote, meta, &whole);
+        loop {
+            match self.call(&Request::Chunk(chunk.clone()), CHUNK_LIMIT).await? {
+                Response::Installed(vote) => return Ok(SnapshotResponse::new(vote)),
+                Response::Chunk(true) => next_chunk(&mut chunk, &whole).map_err(|e| Failure::new(&e))?,
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+}
+
+fn first_chunk(vote: Vote, meta: SnapshotMeta, whole: &Bytes) -> Chunk {
+    let (total, crc) = (whole.len() as u64, u64::from(crc32c::crc32c(whole)));
+    Chunk { vote, meta, total, crc, offset: 0, part: part(whole, 0) }
+}
+
+fn next_chunk(chunk: &mut Chunk, whole: &Bytes) -> io::Result<()> {
+    chunk.offset += chunk.part.len() as u64;
+    chunk.part = part(whole, chunk.offset as usize);
+    if chunk.part.is_empty() { Err(io::Error::other("the peer wants more than there is")) } else { Ok(()) }
+}
+
+fn part(whole: &Bytes, from: usize) -> Bytes {
+    whole.slice(from..whole.len().min(from + CHUNK))
+}
+
+impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
+    type SnapshotData = Data;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        match self.call(&Request::Append(rpc), option.hard_ttl()).await? {
+            Response::Append(answer) => Ok(answer),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        match self.call(&Request::Vote(rpc), option.hard_ttl()).await? {
+            Response::Vote(answer) => Ok(answer),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        match self.call(&Request::PreVote(rpc), option.hard_ttl()).await? {
+            Response::Vote(answer) => Ok(answer),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: RaftSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = self.send_snapshot(vote, snapshot) => Ok(sent?),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        match self.call(&Request::TransferLeader(rpc), option.hard_ttl()).await? {
+            Response::TransferLeader(true) => Ok(Ok(())),
+            _ => Err(self.unexpected().into()),
+        }
+    }
+}
