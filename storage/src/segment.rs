@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::batch::BatchHeader;
 use crate::disk::{File, Open};
 use crate::index::{AbortedTxn, Index, IndexError, OffsetEntry, TimeEntry};
 use crate::log::Offset;
@@ -106,15 +107,43 @@ impl Segment {
         self.aborted.start(usize::MAX);
     }
 
+    /// Takes the index files into memory, to be appended to; false if one is damaged.
+    pub(crate) fn load_indexes(&self, max_bytes: usize) -> io::Result<bool> {
+        let sound = |loaded: Result<(), IndexError>| match loaded {
+            Ok(()) => Ok(true),
+            Err(IndexError::Corrupt(_)) => Ok(false),
+            Err(IndexError::Io(e)) => Err(e),
+        };
+        Ok(sound(self.offsets.load(&self.dir, max_bytes))?
+            && sound(self.times.load(&self.dir, max_bytes))?
+            && sound(self.aborted.load(&self.dir, usize::MAX))?)
+    }
+
+    /// Drops what the indexes in memory say of `offset` and above.
+    pub(crate) fn truncate_indexes(&self, offset: Offset) {
+        self.offsets.in_memory(|index| index.truncate(offset));
+        self.times.in_memory(|index| index.truncate(offset));
+        self.aborted.in_memory(|index| index.truncate(offset));
+    }
+
     pub(crate) fn index_is_full(&self) -> bool {
         let full = |is_full: Option<bool>| is_full.unwrap_or(true);
         full(self.offsets.in_memory(Index::is_full)) || full(self.times.in_memory(Index::is_full))
     }
 
-    /// Adds an index entry, and one for the latest timestamp so far.
-    pub(crate) fn add_index_entry(&self, entry: OffsetEntry) {
-        self.offsets.in_memory(|index| index.push(entry));
-        self.add_time_entry();
+    /// Takes a batch, whose bytes lie at `at`, into memory. `pace` counts log bytes since the last index entry; a new one
+    /// is made when there are more than `interval`.
+    pub(crate) fn take_in(&self, header: &BatchHeader, at: u64, pace: &mut u64, interval: u32) {
+        let (offset, size) = (header.last_offset(), header.size() as u64);
+        self.saw_timestamp(TimeEntry { timestamp: header.max_timestamp, offset });
+        if *pace > u64::from(interval) {
+            self.offsets.in_memory(|index| index.push(OffsetEntry { offset, position: at as u32 }));
+            self.add_time_entry();
+            *pace = 0;
+        }
+        *pace += size;
+        self.recent.push(header.base_offset, offset, at);
+        self.set_len(at + size);
     }
 
     fn add_time_entry(&self) {
@@ -200,7 +229,7 @@ impl Segment {
         Ok(*largest)
     }
 
-    /// Notes a batch that has been written.
+    /// Keeps the later of `entry` and what was known.
     pub(crate) fn saw_timestamp(&self, entry: TimeEntry) {
         let mut largest = self.largest.lock();
         if largest.is_none_or(|l| entry.timestamp > l.timestamp) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::batch::BatchHeader;
 use crate::disk::{File, Open};
-use crate::index::{OffsetEntry, TimeEntry};
 use crate::segment::Segment;
 use crate::segment::scan::{Scan, ScanError};
 use crate::time::Wall;
@@ -21,7 +20,7 @@ pub(super) struct Active {
     first_timestamp: Option<i64>,
     created: Wall,
     /// Log bytes since the last index entry.
-    since_index: u64,
+    pace: u64,
 }
 
 /// What an append would add.
@@ -33,9 +32,9 @@ pub(super) struct Addition {
 }
 
 impl Active {
-    /// `segment` must have its indexes in memory.
-    pub fn new(segment: Arc<Segment>, created: Wall) -> Active {
-        Active { segment, file: None, first_timestamp: None, created, since_index: 0 }
+    /// `segment` must have its indexes in memory; `pace` as in [`Segment::take_in`].
+    pub fn new(segment: Arc<Segment>, pace: u64, created: Wall) -> Active {
+        Active { segment, file: None, first_timestamp: None, created, pace }
     }
 
     pub fn len(&self) -> u64 {
@@ -52,7 +51,8 @@ impl Active {
         })
     }
 
-    fn writable(&mut self) -> io::Result<Arc<dyn File>> {
+    /// The open file, to write to or to sync.
+    pub fn writable(&mut self) -> io::Result<Arc<dyn File>> {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
@@ -71,18 +71,10 @@ impl Active {
         self.file = None;
     }
 
-    /// Takes a batch, just written at byte `at`, into indexes and length.
-    pub fn note(&mut self, header: &BatchHeader, at: u64, config: &LogConfig) {
-        let last_offset = header.last_offset();
+    /// Takes in a batch just written.
+    pub fn note(&mut self, header: &BatchHeader, config: &LogConfig) {
         self.first_timestamp.get_or_insert(header.max_timestamp);
-        self.segment.saw_timestamp(TimeEntry { timestamp: header.max_timestamp, offset: last_offset });
-        if self.since_index > u64::from(config.index_interval_bytes) {
-            self.segment.add_index_entry(OffsetEntry { offset: last_offset, position: at as u32 });
-            self.since_index = 0;
-        }
-        self.since_index += header.size() as u64;
-        self.segment.recent.push(header.base_offset, last_offset, at);
-        self.segment.set_len(at + header.size() as u64);
+        self.segment.take_in(header, self.segment.len(), &mut self.pace, config.index_interval_bytes);
     }
 
     /// Whether `more` belongs into a new segment. `jitter_ms` is taken off the segment's time.

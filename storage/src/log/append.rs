@@ -158,7 +158,7 @@ impl LogWriter {
 
     fn note(&mut self, batch: &Noted) {
         let header = &batch.header;
-        self.active.note(header, self.active.len(), &self.config);
+        self.active.note(header, &self.config);
         self.note_epoch(header.partition_leader_epoch, header.base_offset);
         if let Some(aborted) = self.producers.apply(header, batch.marker) {
             self.active.segment.add_aborted(aborted);

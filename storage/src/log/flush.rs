@@ -8,7 +8,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::checkpoint::write_epochs;
 use crate::disk::File;
+use crate::epochs::EpochCache;
 
 use super::Offset;
 use super::error::LogError;
@@ -21,6 +23,8 @@ pub(super) struct Pending {
     round: u64,
     files: Vec<(u64, Arc<dyn File>)>,
     names: Option<u64>,
+    /// The epochs differ from those in the checkpoint file.
+    epochs: Option<u64>,
     /// Syncs begun before this round say nothing of the log as it is after a truncation.
     valid_from: u64,
 }
@@ -33,6 +37,11 @@ impl Pending {
     /// A file was made, renamed or removed.
     pub fn names_changed(&mut self) {
         self.names = Some(self.round);
+    }
+
+    /// The epochs go to their file with the next sync, not earlier: a change of leader costs no fsync of its own.
+    pub fn epochs_changed(&mut self) {
+        self.epochs = Some(self.round);
     }
 
     /// The log has been cut: what is being synced now may be gone.
@@ -49,6 +58,7 @@ impl Pending {
     fn done(&mut self, round: u64) -> bool {
         self.files.retain(|(at, _)| *at > round);
         self.names = self.names.filter(|at| *at > round);
+        self.epochs = self.epochs.filter(|at| *at > round);
         round >= self.valid_from
     }
 }
@@ -60,6 +70,7 @@ pub struct Unsynced {
     shared: Arc<Shared>,
     files: Vec<Arc<dyn File>>,
     names: bool,
+    epochs: Option<Arc<EpochCache>>,
     up_to: Offset,
     round: u64,
 }
@@ -93,7 +104,21 @@ impl Unsynced {
         for file in &self.files {
             file.sync()?;
         }
-        if self.names { self.shared.dir.sync() } else { Ok(()) }
+        if self.names {
+            self.shared.dir.sync()?;
+        }
+        self.store_epochs()
+    }
+
+    /// Of two syncs at once, the later one's epochs stay.
+    fn store_epochs(&self) -> io::Result<()> {
+        let Some(epochs) = &self.epochs else { return Ok(()) };
+        let mut stored = self.shared.stored_epochs.lock();
+        if self.round >= *stored {
+            write_epochs(self.shared.dir.disk(), &self.shared.dir.path(), epochs.entries())?;
+            *stored = self.round;
+        }
+        Ok(())
     }
 }
 
@@ -104,16 +129,34 @@ impl LogWriter {
         if self.synced_end_offset >= self.log_end_offset && self.pending.is_empty() {
             return Ok(None);
         }
+        Ok(Some(self.take_unsynced()))
+    }
+
+    fn take_unsynced(&mut self) -> Unsynced {
         let round = self.pending.round;
         self.pending.round += 1;
         let sealed = self.pending.files.iter().map(|(_, file)| file.clone());
-        Ok(Some(Unsynced {
+        Unsynced {
             shared: self.shared.clone(),
             files: sealed.chain(self.active.unsynced_file()).collect(),
             names: self.pending.names.is_some(),
+            epochs: self.pending.epochs.map(|_| self.epochs.clone()),
             up_to: self.log_end_offset,
             round,
-        }))
+        }
+    }
+
+    /// Makes all durable and leaves the files so that the next open need not look into them. Blocks.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        self.check_alive()?;
+        let unchanged = self.synced_end_offset >= self.log_end_offset && self.pending.is_empty();
+        if unchanged && self.pending.epochs.is_none() && self.snapshot_at == Some(self.log_end_offset) {
+            return Ok(());
+        }
+        self.close_active()?;
+        let done = self.take_unsynced().sync()?;
+        self.synced(done);
+        Ok(())
     }
 
     /// Moves the recovery point, and shows it.

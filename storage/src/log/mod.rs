@@ -17,7 +17,9 @@ mod flush;
 mod reader;
 mod recover;
 mod removed;
+mod retain;
 mod roll;
+mod truncate;
 mod view;
 mod writer;
 
@@ -32,6 +34,7 @@ pub use error::{AppendError, LogError, ReadError};
 pub use flush::{Synced, Unsynced};
 pub use reader::{LogReader, Read, TimestampedOffset};
 pub use recover::Start;
+pub use retain::Retained;
 pub use view::LogView;
 pub use writer::LogWriter;
 

@@ -92,10 +92,16 @@ impl LogReader {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => trouble,
             };
-            if !trouble.may_be_age() || Arc::ptr_eq(&view, &self.view()) {
+            if !trouble.may_be_age() || !self.is_outdated(&view) {
                 return Err(trouble.into());
             }
         }
+    }
+
+    /// Whether files that `seen` covers have been taken away, or are just being.
+    fn is_outdated(&self, seen: &LogView) -> bool {
+        let _after_surgery = self.shared.surgery.read();
+        seen.surgeries != self.shared.view.load().surgeries
     }
 }
 

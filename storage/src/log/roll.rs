@@ -30,7 +30,7 @@ impl LogWriter {
         let fresh = new_segment(&self.shared.dir, base, &self.config)?;
         self.active.segment.seal();
         Arc::make_mut(&mut self.segments).push(fresh.clone());
-        self.active = Active::new(fresh, now.wall);
+        self.active = Active::new(fresh, 0, now.wall);
         self.pending.names_changed();
         self.publish();
         Ok(())
@@ -55,6 +55,7 @@ impl LogWriter {
         file.set_len(bytes.len() as u64)?;
         self.pending.file(file);
         self.pending.names_changed();
+        self.snapshot_at = Some(self.log_end_offset);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ pub struct LogView {
     pub(crate) segments: Arc<Vec<Arc<Segment>>>,
     /// Bytes of the last segment that this view covers.
     pub(crate) active_len: u64,
+    /// How often files have been taken away or cut so far.
+    pub(crate) surgeries: u64,
 }
 
 impl LogView {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
 
 use crate::epochs::EpochCache;
 use crate::producers::Producers;
@@ -26,13 +27,13 @@ pub(super) struct Shared {
     pub view: ArcSwap<LogView>,
     /// A write or sync left files in an unknown state.
     failed: AtomicBool,
+    /// Held by the owner while files shrink, vanish or change names, and the view is not yet the one to that.
+    pub surgery: RwLock<()>,
+    /// The flush round of the epochs that the checkpoint file holds.
+    pub stored_epochs: Mutex<u64>,
 }
 
 impl Shared {
-    pub fn new(dir: Arc<Directory>, view: LogView) -> Shared {
-        Shared { dir, view: ArcSwap::from_pointee(view), failed: AtomicBool::new(false) }
-    }
-
     pub fn fail(&self) {
         self.failed.store(true, Ordering::SeqCst);
     }
@@ -58,9 +59,45 @@ pub struct LogWriter {
     pub(super) producers: Producers,
     pub(super) pending: Pending,
     pub(super) removed: Vec<Removed>,
+    pub(super) surgeries: u64,
+    /// The newest snapshot of producer state.
+    pub(super) snapshot_at: Option<Offset>,
 }
 
 impl LogWriter {
+    /// The owner of a log that looks like `view`, which it publishes.
+    pub(super) fn new(
+        dir: Arc<Directory>,
+        config: LogConfig,
+        view: LogView,
+        active: Active,
+        producers: Producers,
+        pending: Pending,
+        snapshot_at: Option<Offset>,
+    ) -> LogWriter {
+        LogWriter {
+            config,
+            segments: view.segments.clone(),
+            active,
+            log_start_offset: view.log_start_offset,
+            log_end_offset: view.log_end_offset,
+            synced_end_offset: view.synced_end_offset,
+            epochs: view.epochs.clone(),
+            producers,
+            pending,
+            removed: Vec::new(),
+            surgeries: view.surgeries,
+            snapshot_at,
+            shared: Arc::new(Shared {
+                dir,
+                view: ArcSwap::from_pointee(view),
+                failed: AtomicBool::new(false),
+                surgery: RwLock::new(()),
+                stored_epochs: Mutex::new(0),
+            }),
+        }
+    }
+
     /// For any thread; stays valid as long as someone holds it.
     pub fn reader(&self) -> LogReader {
         LogReader::new(self.shared.clone())
@@ -139,7 +176,26 @@ impl LogWriter {
     pub(super) fn note_epoch(&mut self, epoch: i32, start_offset: Offset) {
         if self.epochs.latest().is_none_or(|latest| latest.epoch != epoch) {
             Arc::make_mut(&mut self.epochs).assign(epoch, start_offset);
+            self.pending.epochs_changed();
         }
+    }
+
+    /// Runs `change`, which takes files away from under older views, and publishes what it leaves. If it fails half-way
+    /// nobody knows what is there.
+    pub(super) fn surgery(
+        &mut self,
+        change: impl FnOnce(&mut LogWriter) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        self.check_alive()?;
+        let shared = self.shared.clone();
+        let _until_published = shared.surgery.write();
+        self.surgeries += 1;
+        let done = change(self);
+        if done.is_err() {
+            shared.fail();
+        }
+        self.publish();
+        done
     }
 
     /// Shows readers what the owner has. Everything in it must have been written.
@@ -156,6 +212,7 @@ impl LogWriter {
             epochs: self.epochs.clone(),
             segments: self.segments.clone(),
             active_len: self.active.len(),
+            surgeries: self.surgeries,
         }
     }
 }

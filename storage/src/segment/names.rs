@@ -10,6 +10,10 @@ pub(crate) const TXN_INDEX: &str = "txnindex";
 pub(crate) const SNAPSHOT: &str = "snapshot";
 /// Behind the name of a file that is removed as soon as no reader can still want it.
 pub(crate) const DELETED: &str = ".deleted";
+/// Behind the name of a file that compaction is writing.
+pub(crate) const CLEANED: &str = ".cleaned";
+/// Behind the name of a file that compaction has finished and is putting in place of others.
+pub(crate) const SWAP: &str = ".swap";
 
 pub(crate) fn file_name(offset: Offset, kind: &str) -> String {
     format!("{offset:020}.{kind}")

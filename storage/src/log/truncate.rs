@@ -1,0 +1,147 @@
+//! Giving up the end of the log (a follower whose leader has other batches) or its beginning (deleted records).
+//!
+//! ```text
+//!            cut
+//!   ┌────────┼─────┐ ┌──────┐          ┌────────┐ ┌─ ─ ─
+//!   │ a      │     │ │ b    │    ►     │ a      │ │ new     b is removed, a closed
+//!   └────────┼─────┘ └──────┘          └────────┘ └─ ─ ─
+//! ```
+//! What is appended afterwards goes to a new file: a reader of the old one may find it short, never different.
+
+use std::sync::Arc;
+
+use crate::disk::Open;
+use crate::segment::Segment;
+use crate::segment::directory::if_exists;
+use crate::segment::names::{SNAPSHOT, file_name, parse_name};
+use crate::time::Now;
+
+use super::active::Active;
+use super::error::LogError;
+use super::recover::{Bounds, rebuild, replay, resume};
+use super::roll::new_segment;
+use super::writer::LogWriter;
+use super::{LogConfig, Offset};
+
+impl LogWriter {
+    /// Drops `offset` and all above, durably. Batches go whole: one that `offset` lies within is lost.
+    pub fn truncate_to(&mut self, offset: Offset, now: Now) -> Result<(), LogError> {
+        self.check_alive()?;
+        if offset >= self.log_end_offset {
+            return Ok(());
+        }
+        if offset < self.log_start_offset {
+            return self.truncate_fully_and_start_at(offset, now);
+        }
+        self.surgery(|log| log.cut(offset, now))
+    }
+
+    /// Drops everything, durably; the log goes on at `offset`.
+    pub fn truncate_fully_and_start_at(&mut self, offset: Offset, now: Now) -> Result<(), LogError> {
+        self.surgery(|log| {
+            log.log_start_offset = offset;
+            log.begin_at(offset, 0, now)
+        })
+    }
+
+    /// Raises the log start: records below are deleted, their files with the next retention. Never lowers it.
+    pub fn advance_log_start(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.check_alive()?;
+        let (start, end) = (self.log_start_offset, self.log_end_offset);
+        if offset > end {
+            return Err(LogError::OutOfRange { offset, start, end });
+        }
+        self.raise_log_start(offset);
+        self.publish();
+        Ok(())
+    }
+
+    pub(super) fn raise_log_start(&mut self, offset: Offset) {
+        if offset > self.log_start_offset {
+            self.log_start_offset = offset;
+            self.forget_epochs(|epochs| epochs.truncate_from_start(offset));
+        }
+    }
+
+    fn cut(&mut self, offset: Offset, now: Now) -> Result<(), LogError> {
+        let nth = self.segments.partition_point(|s| s.base_offset() < offset).saturating_sub(1);
+        let segment = self.segments[nth].clone();
+        let kept = segment.find(offset, segment.len())?.unwrap_or(segment.len());
+        if kept == 0 {
+            return self.begin_at(offset, nth, now);
+        }
+        let closed = cut_segment(&segment, kept, offset, &self.config)?;
+        for file in closed.write_indexes(true)? {
+            self.pending.file(file);
+        }
+        closed.seal();
+        Arc::make_mut(&mut self.segments)[nth] = closed;
+        self.begin_at(offset, nth + 1, now)
+    }
+
+    /// Removes the segments from the nth on and begins an empty one at `offset`, where the log ends now.
+    fn begin_at(&mut self, offset: Offset, nth: usize, now: Now) -> Result<(), LogError> {
+        let removed = Arc::make_mut(&mut self.segments).split_off(nth);
+        for segment in removed.iter().rev() {
+            self.remove_files(segment, now)?;
+        }
+        let fresh = new_segment(&self.shared.dir, offset, &self.config)?;
+        Arc::make_mut(&mut self.segments).push(fresh.clone());
+        self.active = Active::new(fresh, 0, now.wall);
+        self.log_end_offset = offset;
+        self.synced_end_offset = self.synced_end_offset.min(offset);
+        self.pending.disregard_running();
+        self.forget_epochs(|epochs| epochs.truncate_from_end(offset));
+        self.return_producers_to(offset)?;
+        self.shared.dir.sync()?;
+        self.pending.names_changed();
+        Ok(())
+    }
+
+    fn forget_epochs(&mut self, forget: impl FnOnce(&mut crate::epochs::EpochCache)) {
+        forget(Arc::make_mut(&mut self.epochs));
+        self.pending.epochs_changed();
+    }
+
+    /// Snapshots above `offset` speak of batches that are gone.
+    fn return_producers_to(&mut self, offset: Offset) -> Result<(), LogError> {
+        let snapshots = self.drop_snapshots(|at| at > offset)?;
+        self.snapshot_at = snapshots.last().copied();
+        self.producers = replay(&self.shared.dir, &snapshots, &self.segments, offset, offset)?;
+        Ok(())
+    }
+
+    /// The offsets of the remaining snapshots, ascending.
+    pub(super) fn drop_snapshots(&mut self, drop: impl Fn(Offset) -> bool) -> Result<Vec<Offset>, LogError> {
+        let entries = self.shared.dir.list()?;
+        let found = entries.iter().filter_map(|entry| parse_name(&entry.name));
+        let found = found.filter(|(_, kind)| *kind == SNAPSHOT).map(|(at, _)| at);
+        let (dropped, mut kept): (Vec<Offset>, Vec<Offset>) = found.partition(|at| drop(*at));
+        for at in dropped {
+            if_exists(self.shared.dir.remove_file(&file_name(at, SNAPSHOT)))?;
+            self.pending.names_changed();
+        }
+        kept.sort_unstable();
+        Ok(kept)
+    }
+}
+
+/// The first `kept` bytes of `segment`, up to `offset`, as a segment of its own; durable. Its indexes are in memory.
+fn cut_segment(
+    segment: &Segment,
+    kept: u64,
+    offset: Offset,
+    config: &LogConfig,
+) -> Result<Arc<Segment>, LogError> {
+    segment.write_indexes(false)?;
+    let closed = Segment::new(segment.dir().clone(), segment.base_offset(), kept);
+    let sound = closed.load_indexes(config.segment_index_bytes as usize)?;
+    closed.truncate_indexes(offset);
+    if !sound || resume(&closed, config)?.is_none() {
+        rebuild(&closed, Bounds { recovery_point: Offset::MAX, below: offset }, config)?;
+    }
+    let file = segment.file(Open::Write)?;
+    file.set_len(kept)?;
+    file.sync()?;
+    Ok(Arc::new(closed))
+}

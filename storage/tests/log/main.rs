@@ -1,0 +1,4 @@
+//! The partition log, through what it offers to the layers above.
+
+mod append;
+mod fixture;
