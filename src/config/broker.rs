@@ -3,23 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{HostPort, Listener};
-
-/// Values set at run time, by key: a topic's own, a broker's, or the default of all brokers.
-pub type Overrides = BTreeMap<String, String>;
+use super::check::Invalid;
+use super::layers::{Layers, Overrides};
+use super::network::Network;
+use super::read::{Reader, Voter};
+use super::{HostPort, Listener, rules};
 
 /// `process.roles`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
     pub broker: bool,
     pub controller: bool,
-}
-
-/// One of `controller.quorum.voters`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voter {
-    pub id: i32,
-    pub address: HostPort,
 }
 
 /// How many replicas an internal topic gets. Unless set, no more than there are brokers: a single node works as it is.
@@ -37,16 +31,28 @@ pub struct InternalTopic {
     pub segment_bytes: i32,
 }
 
+/// What the machine adds to the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Advertised for a listener on all interfaces.
+    pub host_name: String,
+    /// Where relative data directories start.
+    pub working_dir: PathBuf,
+}
+
 /// The broker's settings. Durations are milliseconds, sizes bytes, as in Kafka; -1 means no limit unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerConfig {
+    pub(super) layers: Layers,
+    surroundings: Surroundings,
+
     pub node_id: i32,
     pub roles: Roles,
     pub rack: Option<String>,
 
     /// All listeners to bind, the controller's included.
     pub listeners: Vec<Listener>,
-    /// What Metadata tells clients, by listener name.
+    /// What Metadata tells clients, by listener name; a port 0 stands for the one that was bound.
     pub advertised_listeners: Vec<Listener>,
     pub controller_listener_names: Vec<String>,
     pub inter_broker_listener_name: String,
@@ -86,7 +92,9 @@ pub struct BrokerConfig {
     pub fetch_max_bytes: i32,
     pub max_request_partition_size_limit: i32,
 
+    pub log_initial_task_delay_ms: i64,
     pub log_retention_check_interval_ms: i64,
+    /// `i64::MAX` for the broker's own pace.
     pub log_flush_scheduler_interval_ms: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_start_offset_checkpoint_interval_ms: i32,
@@ -111,5 +119,95 @@ impl ReplicationFactor {
             true => self.wanted,
             false => self.wanted.min(i16::try_from(brokers).unwrap_or(i16::MAX)).max(1),
         }
+    }
+}
+
+impl Default for BrokerConfig {
+    /// Nothing configured: one node on `localhost:9092`.
+    fn default() -> BrokerConfig {
+        BrokerConfig::new(Layers::default(), Surroundings::default())
+            .unwrap_or_else(|why| unreachable!("the table's defaults fit each other: {why}"))
+    }
+}
+
+impl BrokerConfig {
+    /// The settings that `layers` amount to. Values were checked one by one before; here they must fit together.
+    pub fn new(layers: Layers, surroundings: Surroundings) -> Result<BrokerConfig, Invalid> {
+        let read = Reader { layers: &layers };
+        rules::check(&read)?;
+        let network = Network::read(&read, &surroundings.host_name)?;
+        let log_dirs = read.log_dirs(&surroundings.working_dir)?;
+        let config = BrokerConfig::read(&read, network, log_dirs, &surroundings)?;
+        Ok(BrokerConfig { layers, ..config })
+    }
+
+    /// These settings with other dynamic ones: `default` for all brokers, `own` for this one.
+    pub fn with_dynamic(&self, default: &Overrides, own: &Overrides) -> Result<BrokerConfig, Invalid> {
+        let layers = Layers { fixed: self.layers.fixed.clone(), default: default.clone(), own: own.clone() };
+        BrokerConfig::new(layers, self.surroundings.clone())
+    }
+
+    fn read(
+        read: &Reader<'_>,
+        network: Network,
+        log_dirs: Vec<PathBuf>,
+        surroundings: &Surroundings,
+    ) -> Result<BrokerConfig, Invalid> {
+        let metadata_dir =
+            read.optional_text("metadata.log.dir").map(|dir| surroundings.working_dir.join(dir));
+        Ok(BrokerConfig {
+            layers: Layers::default(),
+            surroundings: surroundings.clone(),
+            node_id: read.node_id()?,
+            roles: read.roles()?,
+            rack: read.optional_text("broker.rack"),
+            listeners: network.listeners,
+            advertised_listeners: network.advertised,
+            controller_listener_names: network.controller_names,
+            inter_broker_listener_name: network.inter_broker_name,
+            controller_quorum_voters: read.voters()?,
+            controller_quorum_bootstrap_servers: read.bootstrap_servers()?,
+            metadata_log_dir: metadata_dir.or_else(|| log_dirs.first().cloned()).unwrap_or_default(),
+            log_dirs,
+            num_partitions: read.int("num.partitions"),
+            default_replication_factor: read.int("default.replication.factor"),
+            auto_create_topics: read.flag("auto.create.topics.enable"),
+            delete_topic: read.flag("delete.topic.enable"),
+            offsets_topic: read.offsets_topic(),
+            socket_request_max_bytes: read.int("socket.request.max.bytes"),
+            socket_send_buffer_bytes: read.int("socket.send.buffer.bytes"),
+            socket_receive_buffer_bytes: read.int("socket.receive.buffer.bytes"),
+            socket_listen_backlog: read.int("socket.listen.backlog.size"),
+            connections_max_idle_ms: read.long("connections.max.idle.ms"),
+            max_connections: read.int("max.connections"),
+            max_connections_per_ip: read.int("max.connections.per.ip"),
+            max_connections_per_ip_overrides: read.per_ip_overrides()?,
+            queued_max_request_bytes: read.long("queued.max.request.bytes"),
+            network_threads: read.int("num.network.threads"),
+            io_threads: read.int("num.io.threads"),
+            background_threads: read.int("background.threads"),
+            recovery_threads_per_data_dir: read.int("num.recovery.threads.per.data.dir"),
+            max_incremental_fetch_session_cache_slots: read.int("max.incremental.fetch.session.cache.slots"),
+            fetch_max_bytes: read.int("fetch.max.bytes"),
+            max_request_partition_size_limit: read.int("max.request.partition.size.limit"),
+            log_initial_task_delay_ms: read.long("log.initial.task.delay.ms"),
+            log_retention_check_interval_ms: read.long("log.retention.check.interval.ms"),
+            log_flush_scheduler_interval_ms: read.long("log.flush.scheduler.interval.ms"),
+            log_flush_offset_checkpoint_interval_ms: read.int("log.flush.offset.checkpoint.interval.ms"),
+            log_flush_start_offset_checkpoint_interval_ms: read
+                .int("log.flush.start.offset.checkpoint.interval.ms"),
+            replica_high_watermark_checkpoint_interval_ms: read
+                .long("replica.high.watermark.checkpoint.interval.ms"),
+            producer_id_expiration_ms: read.int("producer.id.expiration.ms"),
+            producer_id_expiration_check_interval_ms: read.int("producer.id.expiration.check.interval.ms"),
+            group_initial_rebalance_delay_ms: read.int("group.initial.rebalance.delay.ms"),
+            group_min_session_timeout_ms: read.int("group.min.session.timeout.ms"),
+            group_max_session_timeout_ms: read.int("group.max.session.timeout.ms"),
+            group_max_size: read.int("group.max.size"),
+            offset_metadata_max_bytes: read.int("offset.metadata.max.bytes"),
+            offsets_commit_timeout_ms: read.int("offsets.commit.timeout.ms"),
+            offsets_retention_minutes: read.int("offsets.retention.minutes"),
+            offsets_retention_check_interval_ms: read.long("offsets.retention.check.interval.ms"),
+        })
     }
 }

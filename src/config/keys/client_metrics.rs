@@ -1,0 +1,6 @@
+//! Keys of client metrics subscriptions.
+
+use crate::config::key::{Key, int, list};
+
+pub(super) const KEYS: &[Key] =
+    &[int("interval.ms").default("300000"), list("match").default(""), list("metrics").default("")];

@@ -1,0 +1,105 @@
+//! From what was written to what is in effect, with a clear line for all that is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use super::broker::{BrokerConfig, Surroundings};
+use super::check::{Invalid, check};
+use super::key::Scope;
+use super::layers::Layers;
+use super::sources::{Setting, from_command_line, from_environment, from_file};
+use super::{Args, keys};
+
+/// A configuration to start with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub config: BrokerConfig,
+    /// `CLUSTER_ID` of the environment: the id that a new cluster gets and an existing one must have.
+    pub cluster_id: Option<String>,
+    /// One line each, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration to start with: one line for each thing to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Reads the file, `variables` and the command line, and checks them.
+pub fn load(
+    args: &Args,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigError> {
+    let file =
+        args.file.as_deref().map_or(Ok(Vec::new()), read_file).map_err(|why| ConfigError(vec![why]))?;
+    let (own, variables): (Vec<_>, Vec<_>) =
+        variables.into_iter().partition(|(name, _)| name == "CLUSTER_ID");
+    let cluster_id = own.into_iter().map(|(_, id)| id.trim().to_owned()).find(|id| !id.is_empty());
+    let settings = [file, from_environment(variables), from_command_line(&args.overrides)].concat();
+    let loaded = settle(settings, surroundings())?;
+    Ok(Loaded { cluster_id, ..loaded })
+}
+
+fn read_file(path: &Path) -> Result<Vec<Setting>, String> {
+    let file = File::open(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    from_file(path, file)
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        working_dir: std::env::current_dir().unwrap_or_default(),
+    }
+}
+
+/// Of several settings of a key the last holds, as `settings` go from the weakest source to the strongest.
+pub(super) fn settle(settings: Vec<Setting>, surroundings: Surroundings) -> Result<Loaded, ConfigError> {
+    let settings: BTreeMap<_, _> =
+        settings.into_iter().map(|setting| (setting.key.clone(), setting)).collect();
+    let wrong: Vec<_> = settings.values().filter_map(malformed).collect();
+    if !wrong.is_empty() {
+        return Err(ConfigError(wrong));
+    }
+    let fixed = settings.values().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
+    let layers = Layers { fixed, ..Layers::default() };
+    let config = BrokerConfig::new(layers, surroundings).map_err(|why| explain(&settings, &why))?;
+    Ok(Loaded { config, cluster_id: None, warnings: warnings(&settings) })
+}
+
+fn malformed(setting: &Setting) -> Option<String> {
+    let key = keys::find(Scope::Broker, &setting.key)?;
+    let why = check(key, &setting.value).err()?;
+    Some(format!("{why} ({})", setting.origin))
+}
+
+fn explain(settings: &BTreeMap<String, Setting>, why: &Invalid) -> ConfigError {
+    let name = match why {
+        Invalid::Conflict { name, .. } => name,
+        Invalid::Unknown { name, .. }
+        | Invalid::Value { name, .. }
+        | Invalid::ReadOnly { name }
+        | Invalid::PerBroker { name }
+        | Invalid::NotAList { name } => name.as_str(),
+    };
+    let origin = settings.get(name).map_or(String::new(), |setting| format!(" ({})", setting.origin));
+    ConfigError(vec![format!("{why}{origin}")])
+}
+
+fn warnings(settings: &BTreeMap<String, Setting>) -> Vec<String> {
+    let known = |name: &str| keys::find(Scope::Broker, name);
+    let idle = |name: &&String| known(name).map_or(keys::is_prefixed(name), |key| !key.acted_on());
+    let idle: Vec<_> = settings.keys().filter(idle).cloned().collect();
+    let unknown = settings.values().filter(|s| known(&s.key).is_none() && !keys::is_prefixed(&s.key));
+    let unknown = unknown.map(|s| format!("unknown setting, ignored: {} ({})", s.key, s.origin));
+    let idle = (!idle.is_empty()).then(|| format!("settings without effect yet: {}", idle.join(", ")));
+    unknown.chain(idle).collect()
+}

@@ -1,0 +1,3 @@
+//! Scenarios as data; each file's legend stands at its top.
+
+mod load;
