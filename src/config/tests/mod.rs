@@ -1,3 +1,4 @@
 //! Scenarios as data; each file's legend stands at its top.
 
 mod load;
+mod table;
