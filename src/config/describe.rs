@@ -131,8 +131,8 @@ fn default_of_all(only: &Layers, key: &'static Key) -> Described {
 
 fn inherited(layers: &Layers, key: &'static Key, overrides: &Overrides, source: Source) -> Described {
     let value = effective(layers, key, overrides).map(|value| value.to_string());
-    let own =
-        overrides.get(key.name).map(|_| Synonym { name: key.name.into(), value: value.clone(), source });
+    let is_own = overrides.get(key.name).is_some_and(|text| check(key, text).is_ok());
+    let own = is_own.then(|| Synonym { name: key.name.into(), value: value.clone(), source });
     let broker = key.broker.map_or(Vec::new(), |name| synonyms(layers, name));
     Described::of(key, value, own.into_iter().chain(broker).collect())
 }

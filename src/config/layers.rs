@@ -24,7 +24,9 @@ pub struct Layers {
 /// One value that a broker key has in one layer.
 pub struct Candidate<'a> {
     pub key: &'static Key,
+    /// As written.
     pub text: &'a str,
+    pub value: Value,
     pub source: Source,
 }
 
@@ -38,25 +40,28 @@ impl Layers {
     }
 
     /// All values of `name` and of the keys that say the same in another unit, the one in effect first.
+    /// A value that does not fit is passed over: it can only come from another release.
     pub fn candidates(&self, name: &'static str) -> impl Iterator<Item = Candidate<'_>> {
         let set = self.weakest_first().into_iter().rev().flat_map(move |(layer, source)| {
-            family(name).filter_map(move |key| Some(Candidate { key, text: layer.get(key.name)?, source }))
+            family(name).filter_map(move |key| candidate(key, layer.get(key.name)?, source))
         });
-        let defaults = family(name)
-            .filter_map(|key| Some(Candidate { key, text: key.default?, source: Source::Default }));
+        let defaults = family(name).filter_map(|key| candidate(key, key.default?, Source::Default));
         set.chain(defaults)
     }
 
-    /// The value in effect for `name` itself, whatever other units say. A value that does not fit is passed over:
-    /// it can only come from another release.
+    /// The value in effect for `name` itself, whatever other units say.
     pub fn own_value(&self, name: &'static str) -> Option<Value> {
-        self.candidates(name).filter(|c| c.key.name == name).find_map(|c| check(c.key, c.text).ok())
+        self.candidates(name).find(|candidate| candidate.key.name == name).map(|candidate| candidate.value)
     }
 
     /// The value in effect for `name`, taken from the strongest key of its family; times are milliseconds.
     pub fn family_value(&self, name: &'static str) -> Option<Value> {
-        self.candidates(name).find_map(|c| Some(in_ms(c.key, check(c.key, c.text).ok()?)))
+        self.candidates(name).next().map(|candidate| in_ms(candidate.key, candidate.value))
     }
+}
+
+fn candidate<'a>(key: &'static Key, text: &'a str, source: Source) -> Option<Candidate<'a>> {
+    Some(Candidate { key, text, value: check(key, text).ok()?, source })
 }
 
 fn family(name: &'static str) -> impl Iterator<Item = &'static Key> {

@@ -1,4 +1,6 @@
 //! Scenarios as data; each file's legend stands at its top.
 
 mod load;
+mod resolve;
 mod table;
+mod validate;
