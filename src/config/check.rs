@@ -19,9 +19,9 @@ pub enum Value {
 pub enum Invalid {
     #[error("unknown {scope} configuration: {name}")]
     Unknown { scope: Scope, name: String },
-    /// `value` is `None` for a password, which is never shown.
-    #[error("invalid value {}for {name}: expected {expected}", Quoted(.value))]
-    Value { name: String, value: Option<String>, expected: String },
+    /// Never a password: any text fits one, so that none can get into a message.
+    #[error("invalid value {value:?} for {name}: expected {expected}")]
+    Value { name: String, value: String, expected: String },
     /// Values that are right alone and wrong together; `name` is one to change.
     #[error("{why}")]
     Conflict { name: &'static str, why: String },
@@ -31,14 +31,6 @@ pub enum Invalid {
     PerBroker { name: String },
     #[error("{name} is not a list: nothing can be appended to it or taken from it")]
     NotAList { name: String },
-}
-
-struct Quoted<'a>(&'a Option<String>);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |value| write!(f, "{value:?} "))
-    }
 }
 
 impl fmt::Display for Scope {
@@ -68,7 +60,7 @@ impl fmt::Display for Value {
 pub fn check(key: &Key, text: &str) -> Result<Value, Invalid> {
     parse(key.kind, text.trim()).filter(|value| fits(key, value)).ok_or_else(|| Invalid::Value {
         name: key.name.into(),
-        value: (key.kind != Kind::Password).then(|| text.into()),
+        value: text.into(),
         expected: expected(key),
     })
 }

@@ -84,7 +84,7 @@ fn is_protocol(text: &str) -> bool {
 fn bad_map(text: &str) -> Invalid {
     Invalid::Value {
         name: "listener.security.protocol.map".into(),
-        value: Some(text.into()),
+        value: text.into(),
         expected: "a list of NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL".into(),
     }
 }
@@ -107,7 +107,7 @@ fn parse_one(key: &'static str, item: &str, map: &ProtocolMap) -> Result<Listene
     let parts = item.split_once("://").and_then(|(name, rest)| Some((name, HostPort::parse(rest)?)));
     let (name, address) = parts.filter(|(name, _)| !name.is_empty()).ok_or_else(|| Invalid::Value {
         name: key.into(),
-        value: Some(item.into()),
+        value: item.into(),
         expected: "NAME://host:port, with commas between several".into(),
     })?;
     let name = name.to_uppercase();

@@ -41,12 +41,20 @@ pub fn load(
 ) -> Result<Loaded, ConfigError> {
     let file =
         args.file.as_deref().map_or(Ok(Vec::new()), read_file).map_err(|why| ConfigError(vec![why]))?;
-    let (own, variables): (Vec<_>, Vec<_>) =
-        variables.into_iter().partition(|(name, _)| name == "CLUSTER_ID");
-    let cluster_id = own.into_iter().map(|(_, id)| id.trim().to_owned()).find(|id| !id.is_empty());
-    let settings = [file, from_environment(variables), from_command_line(&args.overrides)].concat();
-    let loaded = settle(settings, surroundings())?;
-    Ok(Loaded { cluster_id, ..loaded })
+    load_with(file, variables.into_iter().collect(), &args.overrides, surroundings())
+}
+
+pub(super) fn load_with(
+    file: Vec<Setting>,
+    variables: Vec<(String, String)>,
+    overrides: &[(String, String)],
+    surroundings: Surroundings,
+) -> Result<Loaded, ConfigError> {
+    let cluster_id =
+        variables.iter().find(|(name, _)| name == "CLUSTER_ID").map(|(_, id)| id.trim().to_owned());
+    let settings = [file, from_environment(variables), from_command_line(overrides)].concat();
+    let loaded = settle(settings, surroundings)?;
+    Ok(Loaded { cluster_id: cluster_id.filter(|id| !id.is_empty()), ..loaded })
 }
 
 fn read_file(path: &Path) -> Result<Vec<Setting>, String> {
@@ -62,7 +70,7 @@ fn surroundings() -> Surroundings {
 }
 
 /// Of several settings of a key the last holds, as `settings` go from the weakest source to the strongest.
-pub(super) fn settle(settings: Vec<Setting>, surroundings: Surroundings) -> Result<Loaded, ConfigError> {
+fn settle(settings: Vec<Setting>, surroundings: Surroundings) -> Result<Loaded, ConfigError> {
     let settings: BTreeMap<_, _> =
         settings.into_iter().map(|setting| (setting.key.clone(), setting)).collect();
     let wrong: Vec<_> = settings.values().filter_map(malformed).collect();

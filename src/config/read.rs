@@ -141,5 +141,5 @@ fn dialable(text: &str) -> Option<HostPort> {
 }
 
 fn bad(name: &str, item: &str, expected: &str) -> Invalid {
-    Invalid::Value { name: name.into(), value: Some(item.into()), expected: expected.into() }
+    Invalid::Value { name: name.into(), value: item.into(), expected: expected.into() }
 }

@@ -1,6 +1,6 @@
 use crate::config::broker::Surroundings;
-use crate::config::load::{ConfigError, Loaded, settle};
-use crate::config::sources::{Setting, from_command_line, from_environment, from_file};
+use crate::config::load::{ConfigError, Loaded, load_with};
+use crate::config::sources::from_file;
 
 #[derive(Default)]
 struct Scenario<'a> {
@@ -43,11 +43,8 @@ fn pair(text: &str) -> (String, String) {
 fn run(scenario: &Scenario<'_>) -> Result<Loaded, ConfigError> {
     let file = from_file("server.properties".as_ref(), scenario.file.as_bytes());
     let file = file.map_err(|why| ConfigError(vec![why]))?;
-    let rest: [Vec<Setting>; 2] = [from_environment(scenario.env.clone()), from_command_line(&scenario.args)];
-    settle(
-        [file, rest.concat()].concat(),
-        Surroundings { host_name: "host".into(), working_dir: "/cwd".into() },
-    )
+    let surroundings = Surroundings { host_name: "host".into(), working_dir: "/cwd".into() };
+    load_with(file, scenario.env.clone(), &scenario.args, surroundings)
 }
 
 #[test]

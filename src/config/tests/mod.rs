@@ -4,4 +4,5 @@ mod load;
 mod page;
 mod resolve;
 mod table;
+mod typed;
 mod validate;
