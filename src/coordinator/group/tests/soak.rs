@@ -337,7 +337,7 @@ fn commit(group: &str, member: &str, generation: i32, topic: u8, offset: u16) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_must_hold_holds(ops in prop::collection::vec(op(), 1..120)) {
