@@ -10,6 +10,8 @@ mod registry;
 mod replies;
 mod send;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use listener::{BindError, Listener};
 pub use server::{Server, Service, Settings};

@@ -5,18 +5,20 @@
 //! claimed costs no memory.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
+use tokio::time::timeout;
 
 use super::budget::{Budget, Charge};
 use crate::wire::codec::body_limit;
 
 /// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
 const COMMON: usize = 16 * 1024;
-/// A big frame's buffer is this many times what has arrived of it.
+/// A big frame's buffer, and its charge, is at most this many times what has arrived of it.
 const GROWTH: usize = 8;
 /// A frame's length, four bytes, and the API key behind it.
 const PREFIX: usize = 6;
@@ -42,6 +44,8 @@ pub(super) enum ReadError {
     TooLarge { len: usize, max: usize },
     #[error("a frame of {len} bytes exceeds the {max} that API key {api_key} may need")]
     TooLargeForApi { len: usize, max: usize, api_key: i16 },
+    #[error("a frame of {len} bytes comes too slowly")]
+    Slow { len: usize },
 }
 
 impl Reader {
@@ -72,7 +76,9 @@ impl Reader {
                 return Ok((frame, Charge::default()));
             }
             match self.claimed()? {
-                Some(len) if 4 + len > COMMON => return self.big(socket, budget, len).await,
+                Some(len) if 4 + len > COMMON && self.common.len() == COMMON => {
+                    return self.big(socket, budget, len).await;
+                }
                 _ => self.fill(socket).await?,
             }
         }
@@ -110,7 +116,7 @@ impl Reader {
         receive(socket, &mut self.common, COMMON).await
     }
 
-    /// Receives a frame into a buffer of its own.
+    /// Receives a frame that has filled the common buffer, which becomes its own and grows.
     async fn big(
         &mut self,
         socket: &mut ReadHalf<'_>,
@@ -118,23 +124,30 @@ impl Reader {
         len: usize,
     ) -> Result<(Bytes, Charge), ReadError> {
         let mut charge = Charge::default();
-        self.common.advance(4);
-        let begun = std::mem::take(&mut self.common);
-        let mut frame = BytesMut::new();
-        let mut room = len.min(GROWTH * begun.len().max(COMMON / GROWTH));
-        budget.raise(&mut charge, room).await;
-        frame.reserve(room);
-        frame.put(begun);
+        let mut frame = std::mem::take(&mut self.common);
+        frame.advance(4);
+        let mut room = frame.len();
         while frame.len() < len {
-            if frame.len() == room {
-                room = len.min(GROWTH * room);
-                budget.raise(&mut charge, room).await;
-                frame.reserve(room - frame.len());
-            }
-            receive(socket, &mut frame, room).await?;
+            room = len.min(GROWTH * room);
+            budget.raise(&mut charge, room).await;
+            frame.reserve(room - frame.len());
+            let step = fill_up(socket, &mut frame, room);
+            timeout(patience(room), step).await.map_err(|_| ReadError::Slow { len })??;
         }
         Ok((frame.freeze(), charge))
     }
+}
+
+/// How long a step of a big frame may take, for it holds what others may be waiting for: half a minute more than at 64 KiB/s.
+fn patience(room: usize) -> Duration {
+    Duration::from_secs(30 + (room >> 16) as u64)
+}
+
+async fn fill_up(socket: &mut ReadHalf<'_>, buf: &mut BytesMut, full: usize) -> Result<(), ReadError> {
+    while buf.len() < full {
+        receive(socket, buf, full).await?;
+    }
+    Ok(())
 }
 
 fn check_length(claimed: i32, max: usize) -> Result<usize, ReadError> {

@@ -1,0 +1,115 @@
+//! Order, pipelining, frames in pieces, files.
+
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use storage::disk::RealDisk;
+use storage::disk::fault::FaultDisk;
+use storage::disk::{Disk, File, FileSlice, Open};
+
+use super::toy::{Client, Toy, request, serve, settings, soon, until};
+
+#[tokio::test]
+async fn replies_leave_in_the_order_of_their_requests() {
+    let toy = Toy::default();
+    let (_server, address) = serve(settings(), &toy);
+    let mut client = Client::connect(address).await;
+    for (id, body) in [(0, b"l"), (1, b"n"), (2, b"l"), (3, b"x"), (4, b"n"), (5, b"b")] {
+        client.send(&request(id, body)).await;
+    }
+    until(|| toy.begun.load(Ordering::SeqCst) == 6).await;
+    toy.open(2);
+    toy.open(0);
+    for expected in [0, 1, 2, 4, 5] {
+        assert_eq!(soon(client.reply()).await.unwrap().0, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_awaits_before_its_effect_stops_reading_but_not_earlier_replies() {
+    let toy = Toy::default();
+    let (_server, address) = serve(settings(), &toy);
+    let mut client = Client::connect(address).await;
+    for (id, body) in [(0, b"l"), (1, b"w"), (2, b"n")] {
+        client.send(&request(id, body)).await;
+    }
+    until(|| toy.begun.load(Ordering::SeqCst) == 2).await;
+    toy.open(0);
+    assert_eq!(soon(client.reply()).await.unwrap().0, 0);
+    assert_eq!(toy.begun.load(Ordering::SeqCst), 2, "the third waits for the second");
+    toy.open(1);
+    assert_eq!(soon(client.reply()).await.unwrap().0, 1);
+    assert_eq!(soon(client.reply()).await.unwrap().0, 2);
+}
+
+#[tokio::test]
+async fn thousands_of_pipelined_requests_are_answered() {
+    const MANY: i32 = 5_000;
+    let (_server, address) = serve(settings(), &Toy::default());
+    let client = Client::connect(address).await;
+    let all: Vec<u8> = (0..MANY).flat_map(|id| request(id, b"n some words")).collect();
+    let (mut input, mut output) = client.0.into_split();
+    let sender = tokio::spawn(async move {
+        tokio::io::AsyncWriteExt::write_all(&mut output, &all).await.unwrap();
+        output
+    });
+    for id in 0..MANY {
+        let mut reply = [0; 4 + 4 + 12];
+        soon(tokio::io::AsyncReadExt::read_exact(&mut input, &mut reply)).await.unwrap();
+        assert_eq!(reply[4..8], id.to_be_bytes());
+        assert_eq!(&reply[8..], b"n some words");
+    }
+    sender.await.unwrap();
+}
+
+#[tokio::test]
+async fn frames_may_come_in_any_pieces() {
+    let (_server, address) = serve(settings(), &Toy::default());
+    let mut client = Client::connect(address).await;
+    let big: Vec<u8> = (0..300_000_u32).map(|i| if i == 0 { b'n' } else { i as u8 }).collect();
+    for (step, body) in [(1, b"n!".to_vec()), (3, vec![b'n'; 17_000]), (7_001, big.clone()), (400_000, big)] {
+        for piece in request(9, &body).chunks(step) {
+            client.send(piece).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(soon(client.reply()).await.unwrap(), (9, body.into()));
+    }
+}
+
+/// A file of 300,000 bytes that are not all alike.
+fn a_file(disk: &dyn Disk, dir: &Path) -> (Arc<dyn File>, Vec<u8>) {
+    let content: Vec<u8> = (0..300_000_u32).map(|i| (i / 7) as u8).collect();
+    disk.create_dir(dir).unwrap();
+    let file = disk.open(&dir.join("0.log"), Open::Create).unwrap();
+    file.write_at(&[IoSlice::new(&content)], 0).unwrap();
+    (file, content)
+}
+
+#[tokio::test]
+async fn slices_of_files_go_out_from_any_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = a_file(&RealDisk, dir.path());
+    let simulated = a_file(&FaultDisk::new(1), Path::new("/data"));
+    assert!(real.0.fd().is_some() && simulated.0.fd().is_none());
+    for (file, content) in [real, simulated] {
+        let toy = Toy { file: Some(FileSlice { file, at: 1_000, len: 200_000 }), ..Toy::default() };
+        let (_server, address) = serve(settings(), &toy);
+        let body = soon(Client::connect(address).await.ask(1, b"f")).await.unwrap();
+        assert_eq!(body[..200_000], content[1_000..201_000]);
+        assert_eq!(&body[200_000..], b"end");
+    }
+}
+
+#[tokio::test]
+async fn a_file_cut_under_its_slice_ends_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [a_file(&RealDisk, dir.path()), a_file(&FaultDisk::new(1), Path::new("/data"))];
+    for (file, _) in files {
+        file.set_len(100_000).unwrap();
+        let toy = Toy { file: Some(FileSlice { file, at: 0, len: 200_000 }), ..Toy::default() };
+        let (_server, address) = serve(settings(), &toy);
+        assert_eq!(soon(Client::connect(address).await.ask(1, b"f")).await, None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Numbers of connections, and the budget of request bytes.
+
+use std::sync::atomic::Ordering;
+
+use super::toy::{Client, Toy, request, serve, settings, soon, until};
+use crate::net::Settings;
+
+#[tokio::test]
+async fn a_thousand_connections_are_served() {
+    let (server, address) = serve(settings(), &Toy::default());
+    let mut clients = Vec::new();
+    for _ in 0..1_000 {
+        clients.push(Client::connect(address).await);
+    }
+    for (id, client) in clients.iter_mut().enumerate() {
+        client.send(&request(id as i32, b"n")).await;
+    }
+    for (id, client) in clients.iter_mut().enumerate() {
+        assert_eq!(soon(client.reply()).await.unwrap().0, id as i32);
+    }
+    assert_eq!(server.connections(), 1_000);
+    drop(clients);
+    until(|| server.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn the_limits_on_connections_hold_and_free_up() {
+    for (all, per_ip) in [(2, usize::MAX), (usize::MAX, 2)] {
+        let limits = Settings { max_connections: all, max_connections_per_ip: per_ip, ..settings() };
+        let (server, address) = serve(limits, &Toy::default());
+        let mut first = Client::connect(address).await;
+        let mut second = Client::connect(address).await;
+        assert!(soon(first.ask(1, b"n")).await.is_some());
+        assert!(soon(second.ask(1, b"n")).await.is_some());
+        let mut third = Client::connect(address).await;
+        soon(third.closed()).await;
+        drop(first);
+        until(|| server.connections() == 1).await;
+        let mut fourth = Client::connect(address).await;
+        assert!(soon(fourth.ask(1, b"n")).await.is_some());
+    }
+}
+
+/// The body of a request of `len` bytes that waits for its gate.
+fn waiting(len: usize) -> Vec<u8> {
+    vec![b'w'; len]
+}
+
+fn tight() -> Settings {
+    Settings { queued_max_request_bytes: 256 * 1024, ..settings() }
+}
+
+#[tokio::test]
+async fn a_request_above_the_whole_budget_gets_through_alone() {
+    let (_server, address) = serve(tight(), &Toy::default());
+    let mut clients = [Client::connect(address).await, Client::connect(address).await];
+    let body = vec![b'n'; 1_000_000];
+    for client in &mut clients {
+        client.send(&request(1, &body)).await;
+    }
+    for client in &mut clients {
+        assert_eq!(soon(client.reply()).await.unwrap().1.len(), body.len());
+    }
+}
+
+#[tokio::test]
+async fn held_requests_keep_others_out_until_they_are_handled() {
+    let toy = Toy::default();
+    let (_server, address) = serve(tight(), &toy);
+    let mut clients = Vec::new();
+    for id in 0..4 {
+        let mut client = Client::connect(address).await;
+        client.send(&request(id, &waiting(200_000))).await;
+        clients.push(client);
+    }
+    // One within the budget, one in overdraft; small requests pay nothing.
+    until(|| toy.begun.load(Ordering::SeqCst) == 2).await;
+    assert!(soon(Client::connect(address).await.ask(9, b"n")).await.is_some());
+    assert_eq!(toy.begun.load(Ordering::SeqCst), 3);
+    for id in 0..4 {
+        toy.open(id);
+    }
+    for client in &mut clients {
+        assert!(soon(client.reply()).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn claims_without_bytes_cost_nobody_anything() {
+    let (server, address) = serve(tight(), &Toy::default());
+    let mut idlers = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(address).await;
+        client.send(&request(1, &waiting(1_000_000))[..20]).await;
+        idlers.push(client);
+    }
+    until(|| server.connections() == 20).await;
+    let mut honest = Client::connect(address).await;
+    assert!(soon(honest.ask(1, &vec![b'n'; 200_000])).await.is_some());
+}
