@@ -1,9 +1,12 @@
 //! The only place where request bodies become messages and messages become responses.
 //!
-//! What holds for any bytes a client may send (`tests/hostile_bytes.rs` shows it under a limit of address space):
-//! - No panic and no abort. A single allocation is at most max(body, 32 Ki) elements of the API's largest struct
-//!   (some 300 bytes); the decoded message takes at most about a hundred times the body (one tag in each element).
-//! - The body is at most [`body_limit`]; the frame reader enforces it before the body is received.
+//! What holds for any bytes a client may send (`wire/tests/hostile.rs` shows it under a limit of address space):
+//! - No panic and no hang.
+//! - A single allocation is at most max(body, 32 Ki) elements of the API's largest struct (some 300 bytes), and only what is
+//!   decoded of it is ever touched. A decoded message takes at most about a hundred times its body (a tag in each element).
+//! - The body is at most [`body_limit`]; the frame reader enforces it before the body is received. Produce alone may be larger, so
+//!   that a body of 100 MiB that is sent in full may reserve 8 GB of address space, untouched: harmless but where address space
+//!   is limited (`ulimit -v`, strict overcommit).
 //! - Records of Produce are slices of the frame, whatever their size.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -82,8 +85,10 @@ pub fn body_limit(api_key: i16) -> Option<usize> {
     }
     match ApiKey::try_from(api_key) {
         Ok(ApiKey::Produce) => None,
+        // Assignments of thousands of members in one message.
         Ok(ApiKey::JoinGroup | ApiKey::SyncGroup) => Some(8 * MIB),
-        Ok(ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) => Some(MIB),
-        _ => Some(4 * MIB),
+        // What may be sent before authentication.
+        Ok(ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) => Some(MIB / 8),
+        _ => Some(2 * MIB),
     }
 }

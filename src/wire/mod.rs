@@ -7,6 +7,8 @@ mod guard;
 pub mod header;
 pub mod outgoing;
 pub mod peer;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{BadRequest, decode, encode_response};
 pub use frame::Frame;

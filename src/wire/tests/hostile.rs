@@ -1,0 +1,91 @@
+//! Bytes that mean harm, for every API and version, in a process that may not use more than a gigabyte of address space: a length that
+//! were believed would abort it.
+
+use std::process::Command;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::Request;
+
+use super::apis::every_request;
+use super::dice::{Dice, throw};
+use crate::wire::codec::{body_limit, decode};
+
+/// KiB of address space.
+const LIMIT: usize = 1 << 20;
+const CHILD: &str = "HOSTILE_BYTES_CHILD";
+
+/// Lengths as attackers write them: `int32`, compact, and such that a byte more or less would fit.
+const LIES: [&[u8]; 6] = [
+    &[0x7f, 0xff, 0xff, 0xff],
+    &[0x0f, 0xff, 0xff, 0xff],
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    &[0xff, 0xff, 0xff, 0x7f],
+    &[0x80, 0x80, 0x80, 0x80, 0x08],
+    &[0x00, 0x80, 0x00, 0x00],
+];
+
+#[test]
+fn hostile_bytes_cost_little_memory() {
+    if std::env::var_os(CHILD).is_some() {
+        return attack_everything();
+    }
+    let myself = std::env::current_exe().unwrap();
+    let status = Command::new("sh")
+        .args(["-c", &format!("ulimit -v {LIMIT}; exec \"$0\" \"$@\"")])
+        .arg(myself)
+        .args(["--exact", "wire::tests::hostile::hostile_bytes_cost_little_memory", "--test-threads=1"])
+        .env(CHILD, "1")
+        .env("RUST_BACKTRACE", "0")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+fn attack_everything() {
+    macro_rules! all {
+        ($($request:ident),* $(,)?) => { $(attack::<$request>();)* };
+    }
+    every_request!(all);
+}
+
+fn attack<R: Request>() {
+    for version in R::VERSIONS.min..=R::VERSIONS.max {
+        for lie in LIES {
+            repeated::<R>(lie, version);
+        }
+        let mut dice = Dice::new(version as u64 + 7);
+        for _ in 0..3 {
+            spliced::<R>(&mut dice, version);
+        }
+        for _ in 0..50 {
+            let len = dice.below(200);
+            let noise: Bytes = (0..len).map(|_| dice.next() as u8).collect();
+            let _ = decode::<R>(noise, version);
+        }
+    }
+}
+
+/// Nothing but one lie, over and over, short and as long as the API allows.
+fn repeated<R: Request>(lie: &[u8], version: i16) {
+    let longest = body_limit(R::KEY).unwrap_or(2 << 20);
+    for len in [4, 5, 64, longest] {
+        let body: Bytes = lie.iter().copied().cycle().take(len).collect();
+        let _ = decode::<R>(body, version);
+    }
+}
+
+/// An honest message with a lie at each of its bytes in turn.
+fn spliced<R: Request>(dice: &mut Dice, version: i16) {
+    let message: R = throw(dice, version);
+    let mut honest = BytesMut::new();
+    message.encode(&mut honest, version).unwrap();
+    for at in 0..honest.len().min(300) {
+        for lie in LIES {
+            let mut body = BytesMut::from(&honest[..at]);
+            body.extend_from_slice(lie);
+            body.extend_from_slice(&honest[at..]);
+            let _ = decode::<R>(body.freeze(), version);
+        }
+    }
+}
