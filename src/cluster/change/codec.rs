@@ -1,7 +1,7 @@
 //! Changes and entries as bytes.
 //!
 //! ```text
-//!  entry:   version u8 | term u64 | predecessor u64 | changes …          numbers are big-endian
+//!  entry:   version u8 | term u64 | predecessor u64 | count u32 | changes …        numbers are big-endian
 //!  change:  kind u16 | version u8 | length u32 | payload (postcard)
 //! ```
 //!
@@ -17,6 +17,8 @@ const ENTRY_VERSION: u8 = 1;
 pub enum DecodeError {
     #[error("cut short")]
     Truncated,
+    #[error("longer than what it holds")]
+    Excess,
     #[error("entry version {0} is not known to this release")]
     EntryVersion(u8),
     #[error("change kind {kind} version {version} is not known to this release")]
@@ -89,6 +91,7 @@ impl Entry {
         let mut out = vec![ENTRY_VERSION];
         out.extend(self.term.to_be_bytes());
         out.extend(self.predecessor.to_be_bytes());
+        out.extend((self.changes.len() as u32).to_be_bytes());
         self.changes.iter().for_each(|change| change.encode(&mut out));
         out
     }
@@ -100,9 +103,10 @@ impl Entry {
         }
         let term = u64::from_be_bytes(take(&mut bytes)?);
         let predecessor = u64::from_be_bytes(take(&mut bytes)?);
-        let mut changes = Vec::new();
-        while !bytes.is_empty() {
-            changes.push(Change::decode(&mut bytes)?);
+        let count = u32::from_be_bytes(take(&mut bytes)?);
+        let changes = (0..count).map(|_| Change::decode(&mut bytes)).collect::<Result<_, _>>()?;
+        if !bytes.is_empty() {
+            return Err(DecodeError::Excess);
         }
         Ok(Entry { term, predecessor, changes })
     }

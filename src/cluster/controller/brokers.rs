@@ -1,12 +1,18 @@
+//! Brokers come, become ready, and go.
+
+use super::draft::Draft;
+use super::leadership::settle_replicas_of;
 use super::{Command, Decision, Inputs};
 use crate::cluster::Image;
-use crate::cluster::image::{Feature, Listener};
-use crate::types::{BrokerId, Uuid};
+use crate::cluster::change::*;
+use crate::cluster::image::{Broker, Feature, Listener};
+use crate::types::{BrokerId, ErrorCode, Uuid};
 
-/// Gives the cluster its id, unless it has one.
+/// Gives the cluster its id and first feature levels, unless it has an id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FormCluster {
     pub cluster_id: String,
+    pub features: Vec<(String, i16)>,
 }
 
 /// A broker's process has started. It stays fenced until it says that it is ready.
@@ -19,7 +25,7 @@ pub struct RegisterBroker {
     pub directories: Vec<Uuid>,
     pub features: Vec<Feature>,
     pub boot_id: String,
-    /// The broker before it, as it knows, ended with all its data on disk.
+    /// The process before it ended with all its data on disk.
     pub clean_start: bool,
 }
 
@@ -47,8 +53,14 @@ impl Command for FormCluster {
     /// The cluster's id: the one asked for, or an older one.
     type Answer = String;
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, _inputs: &mut Inputs<'_>) -> Decision<String> {
+        if let Some(id) = &image.cluster_id {
+            return Ok((Vec::new(), id.clone()));
+        }
+        let formed = Change::ClusterFormed(ClusterFormed { cluster_id: self.cluster_id.clone() });
+        let levels = self.features.iter().cloned();
+        let features = levels.map(|(name, level)| Change::FeatureLevel(FeatureLevel { name, level }));
+        Ok(([formed].into_iter().chain(features).collect(), self.cluster_id.clone()))
     }
 }
 
@@ -56,31 +68,104 @@ impl Command for RegisterBroker {
     /// The broker's epoch.
     type Answer = i64;
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<i64> {
+        let before = image.brokers.get(self.id);
+        let mut epoch = inputs.index as i64;
+        if let Some(before) = before {
+            if before.incarnation == self.incarnation {
+                return Ok((Vec::new(), before.epoch));
+            }
+            if !before.fenced && !self.shares_a_directory(before) {
+                return Err(ErrorCode::DuplicateBrokerRegistration);
+            }
+            epoch = epoch.max(before.epoch + 1);
+        }
+        let mut draft = Draft::upon(image);
+        draft.add(vec![Change::BrokerRegistered(self.registration(epoch))]);
+        let unclean = before.is_some_and(|before| self.is_unclean_after(before));
+        settle_replicas_of(&mut draft, self.id, unclean, inputs);
+        Ok((draft.into_changes(), epoch))
+    }
+}
+
+impl RegisterBroker {
+    /// Two processes that are alive at once cannot hold the same directory: the one that registered is gone.
+    fn shares_a_directory(&self, before: &Broker) -> bool {
+        self.directories.iter().any(|id| before.directories.contains(id))
+    }
+
+    /// What was acknowledged but not yet on disk is gone. A crash within the same boot kept its page cache.
+    fn is_unclean_after(&self, before: &Broker) -> bool {
+        !self.clean_start && self.boot_id != before.boot_id
+    }
+
+    fn registration(&self, epoch: i64) -> Broker {
+        let RegisterBroker { id, incarnation, listeners, rack, directories, features, boot_id, .. } =
+            self.clone();
+        let (fenced, shutting_down) = (true, false);
+        Broker {
+            id,
+            incarnation,
+            epoch,
+            listeners,
+            rack,
+            directories,
+            features,
+            fenced,
+            shutting_down,
+            boot_id,
+        }
     }
 }
 
 impl Command for UnfenceBroker {
     type Answer = ();
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
+        set_fenced(image, inputs, self.id, self.epoch, false)
     }
 }
 
 impl Command for FenceBroker {
     type Answer = ();
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
+        set_fenced(image, inputs, self.id, self.epoch, true)
     }
 }
 
 impl Command for UnregisterBroker {
     type Answer = ();
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
+        image.brokers.get(self.id).ok_or(ErrorCode::BrokerIdNotRegistered)?;
+        let mut draft = Draft::upon(image);
+        draft.add(vec![Change::BrokerUnregistered(BrokerUnregistered { broker: self.id })]);
+        settle_replicas_of(&mut draft, self.id, false, inputs);
+        let held = image.topics.deletions_of(self.id);
+        draft.add(
+            held.map(|id| Change::DeletionConfirmed(DeletionConfirmed { id, broker: self.id })).collect(),
+        );
+        Ok((draft.into_changes(), ()))
+    }
+}
+
+fn set_fenced(image: &Image, inputs: &Inputs<'_>, id: BrokerId, epoch: i64, fenced: bool) -> Decision<()> {
+    check_epoch(image, id, epoch)?;
+    if image.brokers.is_alive(id) != fenced {
+        return Ok((Vec::new(), ()));
+    }
+    let mut draft = Draft::upon(image);
+    let change = BrokerFencingChanged { broker: id, fenced, shutting_down: false };
+    draft.add(vec![Change::BrokerFencingChanged(change)]);
+    settle_replicas_of(&mut draft, id, false, inputs);
+    Ok((draft.into_changes(), ()))
+}
+
+/// Only the newest incarnation of a registered broker may speak for it.
+pub(super) fn check_epoch(image: &Image, id: BrokerId, epoch: i64) -> Result<(), ErrorCode> {
+    match image.brokers.get(id) {
+        Some(broker) if broker.epoch == epoch => Ok(()),
+        _ => Err(ErrorCode::StaleBrokerEpoch),
     }
 }

@@ -5,23 +5,31 @@
 
 mod brokers;
 mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod draft;
+mod leadership;
+mod names;
+mod placement;
 mod producer_ids;
-mod topics;
+mod replicas;
+#[cfg(test)]
+mod scenarios;
 
 pub use brokers::{FenceBroker, FormCluster, RegisterBroker, UnfenceBroker, UnregisterBroker};
 pub use configs::{
     AlterConfigs, ConfigOperation, KeyChange, ReplaceConfigs, ResourceChanges, ResourceValues,
 };
+pub use create_partitions::{CreatePartitions, NewPartitions};
+pub use create_topics::{CreateTopics, CreatedTopic, NewTopic};
+pub use delete_topics::{ConfirmDeletions, DeleteTopics, DeletedTopic, TopicRef};
+pub use names::name_fault;
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
-pub use topics::{
-    ConfirmDeletions, CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
-    NewPartitions, NewTopic, TopicRef,
-};
 
-use super::image::ResourceKind;
 use super::{Change, Image};
+use crate::config::BrokerConfig;
 use crate::types::{ErrorCode, Now, Uuid};
-use std::sync::Arc;
 
 /// Something asked of the controller.
 pub trait Command: Send + 'static {
@@ -47,29 +55,12 @@ pub struct Inputs<'a> {
 }
 
 /// The controller's own settings.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Policy {
-    /// `num.partitions`.
-    pub default_partitions: i32,
-    /// `default.replication.factor`.
-    pub default_replication_factor: i16,
-    /// `delete.topic.enable`.
-    pub topic_deletion: bool,
-    /// `min.insync.replicas` where neither topic nor cluster says otherwise.
-    pub min_insync_replicas: i32,
+    /// As configured where the controller runs; dynamic values are in the image.
+    pub config: BrokerConfig,
     /// Partitions that one request may add.
     pub max_partitions_per_request: usize,
-    pub schema: Arc<dyn ConfigSchema>,
-}
-
-/// What the table of configuration keys knows.
-pub trait ConfigSchema: Send + Sync {
-    /// Why `value` cannot be given to `key` on this kind of resource; `Ok` if it can.
-    fn check(&self, kind: ResourceKind, key: &str, value: &str) -> Result<(), String>;
-    /// Whether values of `key` are lists, which APPEND and SUBTRACT need.
-    fn is_list(&self, kind: ResourceKind, key: &str) -> bool;
-    /// What `key` is where nothing was set on this kind of resource: the starting point of APPEND and SUBTRACT.
-    fn default_of(&self, kind: ResourceKind, key: &str) -> Option<String>;
 }
 
 /// Why one item was refused.

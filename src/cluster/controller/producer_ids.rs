@@ -1,6 +1,13 @@
+//! Producer ids, in blocks, each given once.
+
+use super::brokers::check_epoch;
 use super::{Command, Decision, Inputs};
 use crate::cluster::Image;
-use crate::types::BrokerId;
+use crate::cluster::change::{Change, ProducerIdsAllocated};
+use crate::types::{BrokerId, ErrorCode};
+
+/// Ids in a block.
+const BLOCK: i32 = 1000;
 
 /// Gives a broker a block of producer ids of its own.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +26,11 @@ pub struct ProducerIds {
 impl Command for AllocateProducerIds {
     type Answer = ProducerIds;
 
-    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
-        Ok(Default::default())
+    fn decide(&self, image: &Image, _inputs: &mut Inputs<'_>) -> Decision<ProducerIds> {
+        check_epoch(image, self.broker, self.broker_epoch)?;
+        let first = image.next_producer_id;
+        let next = first.checked_add(i64::from(BLOCK)).ok_or(ErrorCode::UnknownServerError)?;
+        let allocated = Change::ProducerIdsAllocated(ProducerIdsAllocated { next });
+        Ok((vec![allocated], ProducerIds { first, count: BLOCK }))
     }
 }

@@ -80,6 +80,11 @@ impl Brokers {
         self.get(id).is_some_and(|broker| !broker.fenced)
     }
 
+    /// Whether it is there, and may lead and be given replicas.
+    pub fn is_active(&self, id: BrokerId) -> bool {
+        self.get(id).is_some_and(|broker| broker.is_active())
+    }
+
     pub(super) fn put(&mut self, broker: Broker) {
         self.0.insert_mut(broker.id, Arc::new(broker));
     }
