@@ -9,6 +9,8 @@
 
 pub mod change;
 pub mod controller;
+#[cfg(test)]
+mod golden;
 pub mod image;
 mod machine;
 mod metadata;

@@ -31,6 +31,10 @@ pub enum DecodeError {
 macro_rules! kinds {
     ($($kind:literal, $version:literal, $name:ident;)*) => {
         impl Change {
+            /// The numbers of all kinds.
+            #[cfg(test)]
+            pub const KINDS: &[u16] = &[$($kind),*];
+
             /// Number and version of the kind, and the payload.
             fn parts(&self) -> (u16, u8, Vec<u8>) {
                 match self {
@@ -127,4 +131,65 @@ fn to_bytes<T: Serialize>(payload: &T) -> Vec<u8> {
 fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let (payload, rest) = postcard::take_from_bytes(bytes).ok()?;
     rest.is_empty().then_some(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn confirmed() -> Change {
+        Change::DeletionConfirmed(DeletionConfirmed { id: Uuid::from_u128(9), broker: 4 })
+    }
+
+    fn encoded(change: &Change) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        change.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn an_unknown_kind_or_version_is_named() {
+        let mut bytes = encoded(&confirmed());
+        bytes[2] = 9;
+        let unknown = DecodeError::UnknownKind { kind: 9, version: 9 };
+        assert_eq!(Change::decode(&mut bytes.as_slice()), Err(unknown.clone()));
+        assert_eq!(unknown.to_string(), "change kind 9 version 9 is not known to this release");
+        bytes[..2].copy_from_slice(&[0x12, 0x34]);
+        let unknown = DecodeError::UnknownKind { kind: 0x1234, version: 9 };
+        assert_eq!(Change::decode(&mut bytes.as_slice()), Err(unknown));
+    }
+
+    #[test]
+    fn a_payload_with_more_or_less_than_its_kind_is_refused() {
+        let bytes = encoded(&confirmed());
+        for payload in [&bytes[7..bytes.len() - 1], &[&bytes[7..], &[0]].concat()] {
+            let length = (payload.len() as u32).to_be_bytes();
+            let wrong = [&bytes[..3], &length, payload].concat();
+            let refused = DecodeError::Payload { kind: 9, version: 1 };
+            assert_eq!(Change::decode(&mut wrong.as_slice()), Err(refused));
+        }
+    }
+
+    #[test]
+    fn an_entry_cut_anywhere_is_refused() {
+        let bytes = Entry { term: 1, predecessor: 2, changes: vec![confirmed(), confirmed()] }.encode();
+        assert!(Entry::decode(&bytes).is_ok());
+        for len in 0..bytes.len() {
+            assert_eq!(Entry::decode(&bytes[..len]), Err(DecodeError::Truncated), "{len}");
+        }
+        assert_eq!(Entry::decode(&[bytes, vec![0]].concat()), Err(DecodeError::Excess));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(kind in 0..20u16, version in 0..3u8, payload: Vec<u8>) {
+            let length = (payload.len() as u32).to_be_bytes();
+            let bytes = [&kind.to_be_bytes()[..], &[version], &length, &payload].concat();
+            if let Ok(change) = Change::decode(&mut bytes.as_slice()) {
+                prop_assert_eq!(Change::decode(&mut encoded(&change).as_slice()), Ok(change));
+            }
+            let _ = Entry::decode(&payload);
+        }
+    }
 }

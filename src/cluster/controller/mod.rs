@@ -13,6 +13,8 @@ mod leadership;
 mod names;
 mod placement;
 mod producer_ids;
+#[cfg(test)]
+mod properties;
 mod replicas;
 #[cfg(test)]
 mod scenarios;

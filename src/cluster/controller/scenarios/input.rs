@@ -58,11 +58,15 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
         "unfence" => world.submit(UnfenceBroker { id: broker(&words), epoch: epoch(&words, world) }, nothing),
         "fence" => world.submit(FenceBroker { id: broker(&words), epoch: epoch(&words, world) }, nothing),
         "unregister" => world.submit(UnregisterBroker { id: broker(&words) }, nothing),
-        "create-topics" => world.submit(create_topics(&words, &items), output::created),
-        "delete-topics" => world.submit(delete_topics(&items), output::deleted),
-        "create-partitions" => world.submit(create_partitions(&words, &items), output::named),
-        "alter-configs" => world.submit(alter_configs(&words, &items), output::configured),
-        "replace-configs" => world.submit(replace_configs(&words, &items), output::configured),
+        "create-topics" => world.submit(create_topics(&words, &items), |answers| output::created(answers)),
+        "delete-topics" => world.submit(delete_topics(&items), |answers| output::deleted(answers)),
+        "create-partitions" => {
+            world.submit(create_partitions(&words, &items), |answers| output::named(answers))
+        }
+        "alter-configs" => world.submit(alter_configs(&words, &items), |answers| output::configured(answers)),
+        "replace-configs" => {
+            world.submit(replace_configs(&words, &items), |answers| output::configured(answers))
+        }
         "producer-ids" => {
             let command = AllocateProducerIds { broker: broker(&words), broker_epoch: epoch(&words, world) };
             world.submit(command, |ids| format!("{} from {}\n", ids.count, ids.first))

@@ -28,7 +28,7 @@ fn name(name: &str) -> String {
     }
 }
 
-pub(super) fn created(answers: &Vec<(String, Outcome<CreatedTopic>)>) -> String {
+pub(super) fn created(answers: &[(String, Outcome<CreatedTopic>)]) -> String {
     let show = |topic: &CreatedTopic| {
         format!(
             "#{} with {} partition(s) of {} replica(s)",
@@ -40,7 +40,7 @@ pub(super) fn created(answers: &Vec<(String, Outcome<CreatedTopic>)>) -> String 
     answers.iter().map(|(topic, result)| format!("{}: {}\n", name(topic), outcome(result, show))).collect()
 }
 
-pub(super) fn deleted(answers: &Vec<DeletedTopic>) -> String {
+pub(super) fn deleted(answers: &[DeletedTopic]) -> String {
     let line = |topic: &DeletedTopic| {
         let id = topic.id.map_or(String::new(), |id| format!(" #{}", id.as_u128()));
         let known = topic.name.as_deref().unwrap_or("?");
@@ -49,14 +49,14 @@ pub(super) fn deleted(answers: &Vec<DeletedTopic>) -> String {
     answers.iter().map(line).collect()
 }
 
-pub(super) fn named(answers: &Vec<(String, Outcome<()>)>) -> String {
+pub(super) fn named(answers: &[(String, Outcome<()>)]) -> String {
     answers
         .iter()
         .map(|(topic, result)| format!("{topic}: {}\n", outcome(result, |()| "ok".into())))
         .collect()
 }
 
-pub(super) fn configured(answers: &Vec<(ConfigResource, Outcome<()>)>) -> String {
+pub(super) fn configured(answers: &[(ConfigResource, Outcome<()>)]) -> String {
     let line = |(on, result): &(ConfigResource, Outcome<()>)| {
         format!("{}: {}\n", resource(on), outcome(result, |()| "ok".into()))
     };

@@ -1,0 +1,181 @@
+//! What holds whatever is asked: random commands, and what must be true of every image they lead to.
+
+use super::*;
+use crate::cluster::change::Entry;
+use crate::cluster::image::{ConfigResource, PartitionImage, Position};
+use crate::types::BrokerId;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register { id: BrokerId, crashed: bool, boot: bool, dirs: u8 },
+    Fence { id: BrokerId },
+    Unfence { id: BrokerId },
+    Unregister { id: BrokerId },
+    Create { name: u8, partitions: i32, rf: i16 },
+    Delete { name: u8 },
+    Grow { name: u8, count: i32 },
+    MinIsr { name: u8, value: u8 },
+    Confirm { id: BrokerId },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (id, name) = (1..5i32, 0..4u8);
+    prop_oneof![
+        2 => (id.clone(), any::<bool>(), any::<bool>(), 1..4u8)
+            .prop_map(|(id, crashed, boot, dirs)| Step::Register { id, crashed, boot, dirs }),
+        2 => id.clone().prop_map(|id| Step::Fence { id }),
+        4 => id.clone().prop_map(|id| Step::Unfence { id }),
+        1 => id.clone().prop_map(|id| Step::Unregister { id }),
+        3 => (name.clone(), 1..5i32, 1..4i16).prop_map(|(name, partitions, rf)| Step::Create { name, partitions, rf }),
+        1 => name.clone().prop_map(|name| Step::Delete { name }),
+        1 => (name.clone(), 1..8i32).prop_map(|(name, count)| Step::Grow { name, count }),
+        1 => (name, 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
+        1 => id.prop_map(|id| Step::Confirm { id }),
+    ]
+}
+
+struct Cluster {
+    image: Image,
+    policy: Policy,
+    made: u128,
+}
+
+impl Cluster {
+    fn submit<C: Command>(&mut self, command: C) {
+        let predecessor = self.image.last_entry;
+        let mut made = self.made;
+        let mut fresh_id = || {
+            made += 1;
+            Uuid::from_u128(made)
+        };
+        let (now, index, seed, policy) = (Now::default(), predecessor + 1, predecessor, &self.policy);
+        let mut inputs = Inputs { now, index, seed, fresh_id: &mut fresh_id, policy };
+        let decision = command.decide(&self.image, &mut inputs);
+        self.made = made;
+        if let Ok((changes, _)) = decision {
+            let entry = Entry { term: 1, predecessor, changes };
+            let read = Entry::decode(&entry.encode()).expect("what was encoded");
+            assert_eq!(self.image.apply_entry(Position { index, term: 1 }, &read), Ok(Ok(())));
+        }
+    }
+
+    fn run(&mut self, step: Step) {
+        let epoch = |id| self.image.brokers.get(id).map_or(-1, |broker| broker.epoch);
+        let topic = |name: u8| format!("t{name}");
+        match step {
+            Step::Register { id, crashed, boot, dirs } => self.submit(RegisterBroker {
+                id,
+                incarnation: Uuid::from_u128(u128::from(self.image.last_entry)),
+                listeners: Vec::new(),
+                rack: (id > 2).then(|| "far".into()),
+                directories: (0..dirs)
+                    .map(|dir| Uuid::from_u128(1000 * id as u128 + u128::from(dir)))
+                    .collect(),
+                features: Vec::new(),
+                boot_id: boot.to_string(),
+                clean_start: !crashed,
+            }),
+            Step::Fence { id } => self.submit(FenceBroker { id, epoch: epoch(id) }),
+            Step::Unfence { id } => self.submit(UnfenceBroker { id, epoch: epoch(id) }),
+            Step::Unregister { id } => self.submit(UnregisterBroker { id }),
+            Step::Create { name, partitions, rf } => {
+                let new =
+                    NewTopic { name: topic(name), partitions, replication_factor: rf, ..NewTopic::default() };
+                self.submit(CreateTopics { topics: vec![new], validate_only: false });
+            }
+            Step::Delete { name } => self.submit(DeleteTopics { topics: vec![TopicRef::Name(topic(name))] }),
+            Step::Grow { name, count } => {
+                let new = NewPartitions { topic: topic(name), count, assignments: None };
+                self.submit(CreatePartitions { topics: vec![new], validate_only: false });
+            }
+            Step::MinIsr { name, value } => {
+                let values = vec![("min.insync.replicas".into(), Some(value.to_string()))];
+                let resources = vec![ResourceValues { resource: ConfigResource::topic(topic(name)), values }];
+                self.submit(ReplaceConfigs { resources, validate_only: false });
+            }
+            Step::Confirm { id } => {
+                let topics = self.image.topics.deletions_of(id).collect();
+                self.submit(ConfirmDeletions { broker: id, topics });
+            }
+        }
+    }
+}
+
+fn partitions(image: &Image) -> impl Iterator<Item = (Uuid, &Arc<PartitionImage>)> {
+    image.topics.iter().flat_map(|topic| topic.partitions().map(|partition| (topic.id, partition)))
+}
+
+/// Every partition is led by someone alive and in sync, or by nobody because nobody can.
+fn check_partitions(image: &Image) {
+    for (_, partition) in partitions(image) {
+        let on = |id: &BrokerId| partition.replica_on(*id).is_some();
+        assert!(partition.isr.iter().all(on) && partition.elr.iter().all(on), "{partition:?}");
+        assert!(partition.isr.iter().all(|id| !partition.elr.contains(id)), "{partition:?}");
+        assert!(partition.isr.iter().all(|id| image.brokers.is_active(*id)), "{partition:?}");
+        assert!(partition.leader.is_none_or(|id| partition.isr.contains(&id)), "{partition:?}");
+        assert_eq!(partition.leader.is_none(), partition.isr.is_empty(), "{partition:?}");
+        assert_eq!(partition.leader.is_none(), partition.last_known_leader.is_some(), "{partition:?}");
+        if partition.leader.is_none() {
+            assert!(!partition.elr.iter().any(|id| image.brokers.is_active(*id)), "{partition:?}");
+        }
+    }
+}
+
+/// Epochs tell every change.
+fn check_epochs(before: &Image, after: &Image) {
+    for (topic, new) in partitions(after) {
+        let Some(old) = before.topics.by_id(topic).and_then(|topic| topic.partition(new.index)) else {
+            continue;
+        };
+        assert_eq!(new.partition_epoch, old.partition_epoch + i32::from(new != old), "{old:?} {new:?}");
+        assert_eq!(
+            new.leader_epoch,
+            old.leader_epoch + i32::from(new.leader != old.leader),
+            "{old:?} {new:?}"
+        );
+    }
+}
+
+/// The difference names exactly the topics that differ.
+fn check_delta(before: &Image, after: &Image) {
+    let delta = after.topics.delta_since(&before.topics);
+    let mut changed: Vec<_> = delta.changed.iter().map(|topic| topic.id).collect();
+    changed.sort();
+    let mut differing: Vec<_> = after
+        .topics
+        .iter()
+        .filter(|topic| before.topics.by_id(topic.id) != Some(topic))
+        .map(|topic| topic.id)
+        .collect();
+    differing.sort();
+    assert_eq!(changed, differing);
+    let gone: Vec<_> = before.topics.iter().filter(|topic| after.topics.by_id(topic.id).is_none()).collect();
+    assert_eq!(delta.gone.len(), gone.len());
+    assert!(gone.iter().all(|topic| delta.gone.contains(&topic.id)));
+}
+
+fn check_snapshot(image: &Image) {
+    let mut bytes = Vec::new();
+    image.write_snapshot(&mut bytes).expect("memory");
+    assert_eq!(&Image::read_snapshot(&bytes).expect("what was written"), image);
+    assert_eq!(image.topics.partition_count(), partitions(image).count());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn whatever_is_asked(steps in prop::collection::vec(step(), 1..60)) {
+        let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 100 };
+        let mut cluster = Cluster { image: Image::default(), policy, made: 0 };
+        for step in steps {
+            let before = cluster.image.clone();
+            cluster.run(step);
+            check_partitions(&cluster.image);
+            check_epochs(&before, &cluster.image);
+            check_delta(&before, &cluster.image);
+        }
+        check_snapshot(&cluster.image);
+    }
+}

@@ -1,0 +1,165 @@
+//! The golden log: what a release wrote, every later one must read to the same effect.
+//!
+//! `tests/data/metadata-log-1.txt` holds an entry in hex on each line, then a snapshot of the result. When a new version
+//! of a change is introduced, its bytes go to a new file with a number of its own; this one stays as it is, and is only read.
+
+use super::change::*;
+use super::image::*;
+use super::*;
+use crate::types::{BrokerId, Uuid};
+use std::fs;
+use std::path::PathBuf;
+
+fn file() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/metadata-log-1.txt")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pair = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+    (0..hex.len()).step_by(2).map(pair).collect()
+}
+
+fn broker(id: BrokerId) -> Broker {
+    Broker {
+        id,
+        incarnation: Uuid::from_u128(0x1c),
+        epoch: 2,
+        listeners: vec![Listener {
+            name: "CLIENTS".into(),
+            host: "one.example".into(),
+            port: 9092,
+            protocol: 3,
+        }],
+        rack: Some("a".into()),
+        directories: vec![Uuid::from_u128(0xd1), Uuid::from_u128(0xd2)],
+        features: vec![Feature { name: "group.version".into(), min: 0, max: 1 }],
+        fenced: true,
+        shutting_down: false,
+        boot_id: "boot".into(),
+    }
+}
+
+fn partition(index: i32) -> PartitionImage {
+    PartitionImage {
+        index,
+        replicas: vec![
+            Replica { broker: 1, directory: Uuid::from_u128(0xd1) },
+            Replica { broker: 300, directory: Uuid::nil() },
+        ],
+        isr: vec![1],
+        elr: vec![300],
+        leader: (index == 0).then_some(1),
+        last_known_leader: (index == 1).then_some(300),
+        leader_epoch: 5,
+        partition_epoch: 70_000,
+    }
+}
+
+fn set(kind: ResourceKind, name: &str, key: &str) -> Change {
+    let (resource, key) = (ConfigResource { kind, name: name.into() }, key.into());
+    Change::ConfigSet(ConfigSet { resource, key, value: "1000".into() })
+}
+
+/// Every kind of change, in an order in which they can be.
+fn changes() -> Vec<Vec<Change>> {
+    let (orders, gone) = (Uuid::from_u128(0xa1), Uuid::from_u128(0xa2));
+    let resource = ConfigResource::topic("orders");
+    vec![
+        vec![
+            Change::ClusterFormed(ClusterFormed { cluster_id: "4L6g3nShT-eMCtK--X86sw".into() }),
+            Change::ControllerElected(ControllerElected { node: 1 }),
+            Change::FeatureLevel(FeatureLevel { name: "metadata.version".into(), level: 29 }),
+        ],
+        vec![Change::BrokerRegistered(broker(1)), Change::BrokerRegistered(broker(300))],
+        vec![Change::BrokerFencingChanged(BrokerFencingChanged {
+            broker: 1,
+            fenced: false,
+            shutting_down: true,
+        })],
+        vec![
+            Change::TopicCreated(TopicCreated { id: orders, name: "orders".into() }),
+            Change::PartitionChanged(PartitionChanged { topic: orders, partition: partition(0) }),
+            Change::PartitionChanged(PartitionChanged { topic: orders, partition: partition(1) }),
+            Change::TopicCreated(TopicCreated { id: gone, name: "gone".into() }),
+        ],
+        vec![Change::TopicDeleted(TopicDeleted { id: gone, held_by: vec![1, 300] })],
+        vec![Change::DeletionConfirmed(DeletionConfirmed { id: gone, broker: 300 })],
+        vec![
+            set(ResourceKind::Topic, "orders", "retention.ms"),
+            set(ResourceKind::Topic, "orders", "segment.ms"),
+            set(ResourceKind::Broker, "", "log.retention.ms"),
+            set(ResourceKind::Group, "g", "consumer.session.timeout.ms"),
+            set(ResourceKind::ClientMetrics, "m", "interval.ms"),
+        ],
+        vec![Change::ConfigRemoved(ConfigRemoved { resource, key: "segment.ms".into() })],
+        vec![Change::ProducerIdsAllocated(ProducerIdsAllocated { next: 3_000_000_000 })],
+        vec![Change::BrokerUnregistered(BrokerUnregistered { broker: 300 })],
+    ]
+}
+
+/// Entries, each at its index, with a hole where the quorum had one of its own.
+fn entries() -> Vec<(Position, Entry)> {
+    let index = |place: usize| if place < 3 { place as u64 + 1 } else { place as u64 + 2 };
+    let entry = |(place, changes): (usize, Vec<Change>)| {
+        let predecessor = place.checked_sub(1).map_or(0, index);
+        (Position { index: index(place), term: 7 }, Entry { term: 7, predecessor, changes })
+    };
+    changes().into_iter().enumerate().map(entry).collect()
+}
+
+fn replay<'a>(entries: impl Iterator<Item = &'a (Position, Entry)>) -> Image {
+    let mut image = Image::default();
+    for (at, entry) in entries {
+        assert_eq!(image.apply_entry(*at, entry), Ok(Ok(())));
+    }
+    image
+}
+
+fn snapshot(image: &Image) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image.write_snapshot(&mut bytes).expect("memory");
+    bytes
+}
+
+#[test]
+fn what_is_written_today_is_what_was_written() {
+    let entries = entries();
+    let last = snapshot(&replay(entries.iter()));
+    let lines = entries.iter().map(|(_, entry)| entry.encode()).chain([last]);
+    let text: String = lines.map(|bytes| hex(&bytes) + "\n").collect();
+    if std::env::var_os("WRITE_GOLDEN_LOG").is_some() {
+        fs::write(file(), &text).expect("a writable tree");
+    }
+    assert_eq!(fs::read_to_string(file()).expect("the golden log"), text);
+}
+
+#[test]
+fn what_was_written_still_means_the_same() {
+    let text = fs::read_to_string(file()).expect("the golden log");
+    let mut lines: Vec<_> = text.lines().map(bytes).collect();
+    let old_snapshot = lines.pop().expect("a snapshot");
+    let entries = entries();
+    assert_eq!(lines.len(), entries.len());
+    let read = lines.iter().map(|line| Entry::decode(line).expect("an entry"));
+    let read: Vec<_> = entries.iter().map(|(at, _)| *at).zip(read).collect();
+    assert_eq!(replay(read.iter()), replay(entries.iter()));
+    assert_eq!(Image::read_snapshot(&old_snapshot).expect("a snapshot"), replay(entries.iter()));
+}
+
+#[test]
+fn every_kind_is_in_the_golden_log() {
+    let kinds: std::collections::BTreeSet<u16> = changes()
+        .iter()
+        .flatten()
+        .map(|change| {
+            let mut bytes = Vec::new();
+            change.encode(&mut bytes);
+            u16::from_be_bytes([bytes[0], bytes[1]])
+        })
+        .collect();
+    assert_eq!(kinds, Change::KINDS.iter().copied().collect());
+}
