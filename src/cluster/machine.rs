@@ -101,3 +101,65 @@ impl Machine for MetadataMachine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::change::{Change, ProducerIdsAllocated};
+    use super::*;
+
+    fn entry(term: u64, predecessor: u64, next: i64) -> Vec<u8> {
+        let changes = vec![Change::ProducerIdsAllocated(ProducerIdsAllocated { next })];
+        Entry { term, predecessor, changes }.encode()
+    }
+
+    fn at(term: u64, index: u64) -> At {
+        At { term, index }
+    }
+
+    fn state(images: &Images) -> (i64, u64, u64) {
+        let image = images.images.load();
+        assert!(Arc::ptr_eq(&image, &images.newest.borrow()));
+        (image.next_producer_id, image.last_entry, image.applied.index)
+    }
+
+    #[test]
+    fn an_entry_takes_effect_only_upon_its_predecessor_and_in_its_term() {
+        let (mut machine, images) = MetadataMachine::new();
+        assert_eq!(machine.apply(at(1, 2), &entry(1, 0, 10)), APPLIED);
+        assert_eq!(machine.apply(at(1, 3), &entry(1, 0, 20)), REFUSED);
+        assert_eq!(machine.apply(at(1, 4), &entry(1, 3, 30)), REFUSED);
+        assert_eq!(machine.apply(at(2, 5), &entry(1, 2, 40)), REFUSED);
+        assert_eq!(state(&images), (10, 2, 5));
+        assert_eq!(machine.apply(at(2, 6), &entry(2, 2, 50)), APPLIED);
+        assert_eq!(state(&images), (50, 6, 6));
+    }
+
+    #[test]
+    fn a_snapshot_carries_the_chain_on() {
+        let (mut machine, _) = MetadataMachine::new();
+        machine.apply(at(1, 2), &entry(1, 0, 10));
+        machine.apply(at(1, 3), &entry(1, 0, 20));
+        let mut snapshot = Vec::new();
+        machine.freeze()(&mut snapshot).expect("memory");
+        let (mut other, images) = MetadataMachine::new();
+        other.restore(at(1, 3), &snapshot).expect("a snapshot");
+        assert_eq!(state(&images), (10, 2, 3));
+        assert_eq!(other.apply(at(1, 4), &entry(1, 2, 30)), APPLIED);
+        assert!(other.restore(at(1, 3), &snapshot[..20]).is_err());
+    }
+
+    #[test]
+    fn an_unknown_kind_stops_everything_with_a_clear_line() {
+        let (mut machine, images) = MetadataMachine::new();
+        machine.apply(at(1, 1), &entry(1, 0, 10));
+        let mut unknown = entry(1, 1, 20);
+        unknown[22] = 99;
+        assert_eq!(machine.apply(at(1, 2), &unknown), REFUSED);
+        assert_eq!(machine.apply(at(1, 3), &entry(1, 1, 30)), REFUSED);
+        assert_eq!(state(&images), (10, 1, 1));
+        let line = images.failure.borrow().clone();
+        let said = "metadata log, index 2 of term 1: change kind 99 version 1 is not known to this release";
+        assert_eq!(line.as_deref(), Some(said));
+        assert!(machine.freeze()(&mut Vec::new()).is_err());
+    }
+}

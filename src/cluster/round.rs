@@ -8,12 +8,14 @@ use crate::cluster::change::ControllerElected;
 use crate::types::BrokerId;
 use std::sync::Arc;
 
-/// Changes after which a round takes no more commands, so that an entry stays small.
-const FULL: usize = 10_000;
+/// Bytes of changes after which a round takes no more commands, so that an entry stays far below the quorum's limit.
+const FULL: usize = 1 << 20;
 
 pub(super) struct Round {
     scratch: Image,
     entry: Entry,
+    /// Of the changes, encoded.
+    bytes: usize,
 }
 
 impl Round {
@@ -21,7 +23,7 @@ impl Round {
     pub fn upon(image: Arc<Image>, term: u64) -> Round {
         let scratch = Image::clone(&image);
         let entry = Entry { term, predecessor: scratch.last_entry, changes: Vec::new() };
-        Round { scratch, entry }
+        Round { scratch, entry, bytes: 0 }
     }
 
     /// Says that `node` decides from now on.
@@ -48,16 +50,110 @@ impl Round {
         let mut next = self.scratch.clone();
         next.apply_all(&changes)?;
         self.scratch = next;
+        self.bytes += changes.iter().map(Change::encoded_len).sum::<usize>();
         self.entry.changes.extend(changes);
         Ok(())
     }
 
     pub fn is_full(&self) -> bool {
-        self.entry.changes.len() >= FULL
+        self.bytes >= FULL
     }
 
     /// What to commit; `None` if nothing changed.
     pub fn into_entry(self) -> Option<Entry> {
         (!self.entry.changes.is_empty()).then_some(self.entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::controller::{Command, CreateTopics, NewTopic, Policy, RegisterBroker, UnfenceBroker};
+    use super::*;
+    use crate::cluster::image::Position;
+    use crate::config::BrokerConfig;
+    use crate::seam::Clock;
+    use crate::types::Uuid;
+
+    fn seat() -> Seat {
+        let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 10_000 };
+        Seat { node: 1, policy, clock: Clock::start(), fresh_id: Box::new(Uuid::new_v4) }
+    }
+
+    fn decide<C: Command>(round: &mut Round, command: C) {
+        let decided =
+            round.decide(&mut seat(), |image, inputs| command.decide(image, inputs).expect("taken").0);
+        assert_eq!(decided, Ok(()));
+    }
+
+    fn topic(name: &str, partitions: i32) -> CreateTopics {
+        let topic = NewTopic { name: name.into(), partitions, replication_factor: 1, ..NewTopic::default() };
+        CreateTopics { topics: vec![topic], validate_only: false }
+    }
+
+    fn register() -> RegisterBroker {
+        RegisterBroker {
+            id: 1,
+            incarnation: Uuid::from_u128(1),
+            listeners: Vec::new(),
+            rack: None,
+            directories: vec![Uuid::from_u128(2)],
+            features: Vec::new(),
+            boot_id: String::new(),
+            clean_start: true,
+        }
+    }
+
+    fn apply(image: &mut Image, index: u64, entry: Entry) -> bool {
+        image.apply_entry(Position { index, term: entry.term }, &entry).expect("consistent").is_ok()
+    }
+
+    #[test]
+    fn each_decision_sees_those_before_it_in_the_round() {
+        let mut round = Round::upon(Arc::default(), 3);
+        round.announce(1);
+        decide(&mut round, register());
+        decide(&mut round, UnfenceBroker { id: 1, epoch: 1 });
+        decide(&mut round, topic("t", 2));
+        decide(&mut round, topic("t", 2));
+        let mut image = Image::default();
+        assert!(apply(&mut image, 9, round.into_entry().expect("changes")));
+        assert_eq!((image.controller, image.topics.partition_count(), image.last_entry), (Some(1), 2, 9));
+    }
+
+    #[test]
+    fn a_lost_entry_that_turns_up_late_has_no_effect() {
+        let (mut image, mut round) = (Image::default(), Round::upon(Arc::default(), 1));
+        decide(&mut round, register());
+        decide(&mut round, UnfenceBroker { id: 1, epoch: 1 });
+        assert!(apply(&mut image, 1, round.into_entry().expect("changes")));
+        let [mut lost, mut next] = [(); 2].map(|()| Round::upon(Arc::new(image.clone()), 1));
+        decide(&mut lost, topic("lost", 1));
+        decide(&mut next, topic("next", 1));
+        assert!(apply(&mut image, 2, next.into_entry().expect("changes")));
+        assert!(!apply(&mut image, 3, lost.into_entry().expect("changes")));
+        assert!(image.topics.by_name("lost").is_none() && image.topics.by_name("next").is_some());
+        assert_eq!((image.last_entry, image.applied.index), (2, 3));
+    }
+
+    #[test]
+    fn a_round_is_bounded() {
+        let mut round = Round::upon(Arc::default(), 1);
+        decide(&mut round, register());
+        decide(&mut round, UnfenceBroker { id: 1, epoch: 1 });
+        let mut topics = 0;
+        while !round.is_full() {
+            decide(&mut round, topic(&format!("t{topics}"), 1000));
+            topics += 1;
+        }
+        assert!((10..40).contains(&topics), "{topics} topics of 1000 partitions");
+    }
+
+    #[test]
+    fn a_decision_that_contradicts_the_image_is_dropped() {
+        let mut round = Round::upon(Arc::default(), 1);
+        let gone = crate::cluster::change::BrokerUnregistered { broker: 5 };
+        let dropped = round.decide(&mut seat(), |_, _| vec![Change::BrokerUnregistered(gone)]);
+        assert!(dropped.is_err());
+        assert_eq!(round.into_entry(), None);
     }
 }

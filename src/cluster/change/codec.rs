@@ -79,6 +79,13 @@ impl Change {
         out.extend(payload);
     }
 
+    /// Bytes that [`Change::encode`] adds.
+    pub fn encoded_len(&self) -> usize {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        bytes.len()
+    }
+
     /// Takes one change off the front of `bytes`.
     pub fn decode(bytes: &mut &[u8]) -> Result<Change, DecodeError> {
         let kind = u16::from_be_bytes(take(bytes)?);
