@@ -189,6 +189,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn any_bytes_are_read_or_refused(kind in 0..20u16, version in 0..3u8, payload: Vec<u8>) {
             let length = (payload.len() as u32).to_be_bytes();

@@ -56,7 +56,7 @@ fn settle(
     let has_all =
         |id: &BrokerId| Some(*id) != unclean && replica(id).is_some_and(|r| has_directory(r, brokers));
     let mut after = before.clone();
-    after.isr.retain(|id| serves(id) && has_all(id));
+    after.isr.retain(serves);
     after.elr = match after.isr.len() >= least.clamp(1, before.replicas.len()) {
         true => Vec::new(),
         false => out_of_sync(before, &after.isr).filter(has_all).collect(),

@@ -164,7 +164,7 @@ fn check_snapshot(image: &Image) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn whatever_is_asked(steps in prop::collection::vec(step(), 1..60)) {
         let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 100 };
