@@ -5,7 +5,6 @@
 
 use super::change::*;
 use super::image::*;
-use super::*;
 use crate::types::{BrokerId, Uuid};
 use std::fs;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use super::round::Round;
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Uuid};
 use bytes::Bytes;
-use raft::{Quorum, Status};
+use raft::{ProposeError, Quorum, Status};
 use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -155,6 +155,10 @@ async fn commit(quorum: &Quorum, round: Round) -> Result<(), ErrorCode> {
     match quorum.propose(Bytes::from(entry.encode())).await {
         Ok(committed) if committed.answer == APPLIED => Ok(()),
         Ok(_) => Err(ErrorCode::NotController),
+        Err(error @ ProposeError::TooLarge(_)) => {
+            tracing::warn!("metadata entry not proposed: {error}");
+            Err(ErrorCode::PolicyViolation)
+        }
         Err(error) => {
             tracing::info!("metadata entry not committed: {error}");
             Err(ErrorCode::NotController)
