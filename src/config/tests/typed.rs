@@ -9,11 +9,13 @@ use crate::config::{
 };
 use crate::config::{Overrides, load};
 
-fn overrides(pairs: &[(&str, &str)]) -> Overrides {
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn overrides(pairs: Pairs<'_>) -> Overrides {
     pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
-fn broker(pairs: &[(&str, &str)]) -> BrokerConfig {
+fn broker(pairs: Pairs<'_>) -> BrokerConfig {
     let surroundings = Surroundings { host_name: "host".into(), working_dir: "/cwd".into() };
     BrokerConfig::new(Layers { fixed: overrides(pairs), ..Layers::default() }, surroundings).unwrap()
 }
@@ -29,7 +31,7 @@ fn show(listeners: &[Listener]) -> String {
 #[test]
 fn listeners_and_what_clients_are_told() {
     const CONTROLLER: (&str, &str) = ("controller.listener.names", "CONTROLLER");
-    let cases: &[(&[(&str, &str)], &str, &str, &str)] = &[
+    let cases: &[(Pairs<'_>, &str, &str, &str)] = &[
         (&[], "PLAINTEXT=localhost:9092", "PLAINTEXT=localhost:9092", "PLAINTEXT"),
         (&[("listeners", "PLAINTEXT://:9092")], "PLAINTEXT=:9092", "PLAINTEXT=host:9092", "PLAINTEXT"),
         (&[("listeners", "plaintext://[::]:0")], "PLAINTEXT=[::]:0", "PLAINTEXT=host:0", "PLAINTEXT"),
@@ -63,7 +65,7 @@ fn listeners_and_what_clients_are_told() {
 
 #[test]
 fn directories_are_absolute() {
-    let cases: &[(&[(&str, &str)], &[&str], &str)] = &[
+    let cases: &[(Pairs<'_>, &[&str], &str)] = &[
         (&[], &["/cwd/drave-data"], "/cwd/drave-data"),
         (&[("log.dir", "a")], &["/cwd/a"], "/cwd/a"),
         (&[("log.dir", "a"), ("log.dirs", "/b, c"), ("metadata.log.dir", "m")], &["/b", "/cwd/c"], "/cwd/m"),
