@@ -214,7 +214,7 @@ impl Records {
 
     /// Ends after the first error. Bytes behind the last record are an error too.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { header: &self.header, rest: &self.data, left: i64::from(self.header.count) }
+        Iter { header: &self.header, rest: &self.data, left: Some(i64::from(self.header.count)) }
     }
 }
 
@@ -232,25 +232,22 @@ impl<'a> IntoIterator for &'a Records {
 pub struct Iter<'a> {
     header: &'a BatchHeader,
     rest: &'a [u8],
-    /// Records still to come; -1 once the iterator is done.
-    left: i64,
+    /// Records still to come, if the header is right; `None` once the iterator is done.
+    left: Option<i64>,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = match self.left {
-            -1 => return None,
-            left if left < 0 => Err(RecordError::Count { said: self.header.count }),
-            0 if self.rest.is_empty() => {
-                self.left = -1;
-                return None;
-            }
+        let left = self.left.take()?;
+        let item = match left {
+            0 if self.rest.is_empty() => return None,
             0 => Err(RecordError::Trailing(self.rest.len())),
-            _ => self.record(),
+            1.. => self.record(),
+            _ => Err(RecordError::Count { said: self.header.count }),
         };
-        self.left = if item.is_ok() { self.left - 1 } else { -1 };
+        self.left = item.is_ok().then_some(left - 1);
         Some(item)
     }
 }
