@@ -112,7 +112,7 @@ impl<E: Entry> Index<E> {
         let mut state = self.state.write();
         let keep = state.entries.partition_point(|entry| entry.offset() < offset);
         state.entries.truncate(keep);
-        // `written` may now be beyond the end: that is how flush knows that the file must shrink.
+        state.written = state.written.min(keep);
     }
 
     /// Brings the file up to date: appends the entries it lacks, cuts those that are gone. Does not sync.
@@ -131,7 +131,7 @@ impl<E: Entry> Index<E> {
     /// Where the file must end, and what is to be written behind that.
     fn unwritten(&self) -> (usize, Vec<u8>) {
         let state = self.state.read();
-        let from = state.written.min(state.entries.len());
+        let from = state.written;
         let mut bytes = Vec::with_capacity((state.entries.len() - from) * E::SIZE);
         for entry in &state.entries[from..] {
             entry.put(self.base, &mut bytes);

@@ -1,9 +1,7 @@
 //! Batches survive the way through every codec; hostile ones are refused within bounds.
 
-mod common;
-
+use crate::common::{Rec, biggest_allocation, build, codec, recs, seal};
 use bytes::Bytes;
-use common::{biggest_allocation, build, codec, recs, seal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use storage::batch::{BatchError, BatchHeader, RawBatch, RecordError, batches, records};
@@ -19,7 +17,7 @@ proptest! {
         let batch = RawBatch::first(&build(codec, &recs)).expect("a batch");
         batch.check_crc().expect("its CRC");
         let open = records(&batch, LIMIT).expect("records");
-        let back: Vec<_> = open.iter().map(|r| common::Rec::from(&r.expect("readable"))).collect();
+        let back: Vec<_> = open.iter().map(|r| Rec::from(&r.expect("readable"))).collect();
         prop_assert_eq!(back, recs);
     }
 
@@ -39,7 +37,7 @@ proptest! {
         batch.check_crc().expect("its CRC");
         prop_assert_eq!(batch.header.attributes.codec(), Some(to));
         let open = records(&batch, LIMIT).expect("records");
-        let back: Vec<_> = open.iter().map(|r| common::Rec::from(&r.expect("readable"))).collect();
+        let back: Vec<_> = open.iter().map(|r| Rec::from(&r.expect("readable"))).collect();
         prop_assert_eq!(back, recs);
     }
 
@@ -108,7 +106,7 @@ fn bombs_are_refused() {
 #[test]
 fn a_bomb_is_not_let_out_by_recompression() {
     let value = vec![0; 8 * LIMIT];
-    let rec = common::Rec { value: Some(value), ..common::Rec::default() };
+    let rec = Rec { value: Some(value), ..Rec::default() };
     let rules = Rules { compression: Some(Compression::NONE), ..Rules::default() };
     let refused = validate(&build(Codec::Zstd, &[rec]), &rules, Wall(0)).expect_err("too large");
     assert!(matches!(refused, Invalid::TooLarge { .. }), "{refused}");
@@ -147,7 +145,7 @@ fn levels_make_a_difference() {
 
 #[test]
 fn crc_covers_attributes_to_end() {
-    let bytes = build(Codec::None, &[common::Rec::default()]);
+    let bytes = build(Codec::None, &[Rec::default()]);
     for at in 0..bytes.len() {
         let mut changed = bytes.to_vec();
         changed[at] ^= 1;
@@ -158,7 +156,7 @@ fn crc_covers_attributes_to_end() {
 
 #[test]
 fn counts_that_lie_are_told() {
-    let recs = vec![common::Rec::default(); 3];
+    let recs = vec![Rec::default(); 3];
     for (count, error) in [
         (2, RecordError::Trailing(7)),
         (4, RecordError::Short),
