@@ -13,3 +13,5 @@ pub mod log;
 pub mod machine;
 pub mod runtime;
 mod shard;
+#[cfg(test)]
+mod tests;

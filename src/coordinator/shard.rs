@@ -94,7 +94,12 @@ impl<M: Machine> Shard<M> {
         let before = active.machine.next_deadline().unwrap_or(Mono(u64::MAX));
         let (ticket, answer) = active.ticket();
         self.decide(active, Input::Command(command, ticket), self.clock.now());
-        if active.lost || active.machine.next_deadline().is_some_and(|deadline| deadline < before) {
+        let sooner = active.machine.next_deadline().is_some_and(|deadline| deadline < before);
+        let lost = active.lost;
+        if lost {
+            *state = State::Loading(Vec::new());
+        }
+        if lost || sooner {
             self.wake.notify_one();
         }
         Ok(answer)
@@ -185,7 +190,7 @@ impl<M: Machine> Shard<M> {
             let (ticket, _) = active.ticket();
             self.decide(&mut active, Input::Command(command, ticket), now);
         }
-        *state = State::Active(active);
+        *state = if active.lost { State::Loading(Vec::new()) } else { State::Active(active) };
         true
     }
 
@@ -213,16 +218,16 @@ impl<M: Machine> Shard<M> {
         let State::Active(active) = &mut *state else { return Next::Stop };
         for _ in 0..TICKS_AT_ONCE {
             let now = self.clock.now();
-            if active.lost {
-                *state = State::Loading(Vec::new());
-                return Next::Stop;
-            }
             match active.machine.next_deadline().map(|deadline| deadline.max(active.not_before)) {
                 Some(deadline) if deadline <= now.mono => {}
                 deadline => return Next::Sleep(deadline.map(|deadline| deadline.since(now.mono))),
             }
             if !self.decide(active, Input::Tick, now) {
                 active.not_before = now.mono.plus(RETRY_AFTER);
+            }
+            if active.lost {
+                *state = State::Loading(Vec::new());
+                return Next::Stop;
             }
         }
         Next::Again
