@@ -12,6 +12,8 @@ pub mod controller;
 #[cfg(test)]
 mod golden;
 pub mod image;
+#[cfg(test)]
+mod live;
 mod machine;
 mod metadata;
 mod office;

@@ -144,7 +144,7 @@ impl Office {
 
     /// The term in which this node may decide. A leader that has yet to catch up is waited for.
     async fn term(&mut self) -> Option<u64> {
-        let settled = |status: &Status| status.leader != Some(status.node_id) || status.leader_ready;
+        let settled = |status: &Status| !status.is_leader() || status.leader_ready;
         let status = self.status.wait_for(settled).await.ok()?;
         status.leader_ready.then_some(status.term)
     }
