@@ -58,7 +58,9 @@ fn welcome<S: Service>(
     service: &S,
     shared: &Arc<Shared>,
 ) {
-    let place = match shared.registry.enter(remote.ip().to_canonical()) {
+    // An IPv4 client of a socket for both families.
+    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    let place = match shared.registry.enter(remote.ip()) {
         Ok(place) => place,
         Err(refusal) => {
             return shared

@@ -2,17 +2,27 @@
 //!
 //! A frame is charged in steps as its bytes arrive, so that a claimed length costs nobody anything, and given back when its handler
 //! is done. Whoever finds no room waits, holding what it has; so that such waiters cannot block each other for ever, one of
-//! them at a time may overdraw. In all: never more than the budget and one frame of `socket.request.max.bytes`.
+//! them at a time may overdraw. In all: never more than the
+//! budget and one frame of `socket.request.max.bytes`, and the same once more for the reserve.
 
 use std::fs;
 use std::sync::Arc;
 
+use kafka_protocol::messages::ApiKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Room is counted in these, bytes.
 const UNIT: usize = 1024;
 
-/// The room for request bytes, shared by all connections.
+/// The rooms of a process: what clients produce never keeps out what the cluster lives by.
+#[derive(Debug)]
+pub struct Budgets {
+    produce: Budget,
+    /// Followers' fetches, Raft, heartbeats, and everything else that is no Produce: a quarter beside the budget.
+    reserve: Budget,
+}
+
+/// Room for request bytes, shared by all connections.
 #[derive(Debug)]
 pub struct Budget {
     room: Arc<Semaphore>,
@@ -27,15 +37,21 @@ pub struct Charge {
     overdrawn: Option<OwnedSemaphorePermit>,
 }
 
-impl Budget {
-    pub fn new(bytes: usize) -> Budget {
-        let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Budget { room: Arc::new(Semaphore::new(units)), overdraft: Arc::new(Semaphore::new(1)) }
+impl Budgets {
+    /// `bytes` is `queued.max.request.bytes`.
+    pub fn new(bytes: usize) -> Budgets {
+        Budgets { produce: Budget::new(bytes), reserve: Budget::new(bytes / 4) }
     }
 
-    /// Bytes free.
-    pub fn free(&self) -> usize {
-        self.room.available_permits() * UNIT
+    pub fn of(&self, api_key: i16) -> &Budget {
+        if api_key == ApiKey::Produce as i16 { &self.produce } else { &self.reserve }
+    }
+}
+
+impl Budget {
+    fn new(bytes: usize) -> Budget {
+        let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        Budget { room: Arc::new(Semaphore::new(units)), overdraft: Arc::new(Semaphore::new(1)) }
     }
 
     /// Raises `charge` to `bytes`, waiting for room. Cancelling leaves it as it was.

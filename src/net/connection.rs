@@ -17,6 +17,7 @@ use std::future::poll_fn;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -112,6 +113,8 @@ impl Connection {
         output: &TcpStream,
         service: &S,
     ) -> Result<(), End> {
+        // Endless requests of one client, each answered at once, must not keep a thread to themselves.
+        consume_budget().await;
         let (bytes, charge) = self.next_frame(reader, input, output).await?;
         let frame = Frame::read(bytes)?;
         self.patience.renew();
@@ -140,7 +143,7 @@ impl Connection {
             return Ok((frame, Charge::default()));
         }
         let shared = self.shared.clone();
-        let mut next = pin!(reader.next(input, &shared.budget));
+        let mut next = pin!(reader.next(input, &shared.budgets));
         poll_fn(|cx| {
             let phase = self.place.control.poll_phase(cx);
             if phase == Phase::Closing || self.send(cx, output)? && phase == Phase::Draining {

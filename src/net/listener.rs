@@ -1,7 +1,7 @@
 //! A bound socket that waits for connections.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -36,7 +36,8 @@ impl Listener {
     pub fn bind(name: &str, host: &str, port: u16) -> Result<Listener, BindError> {
         let name: Arc<str> = name.into();
         let address = resolve(&name, host, port)?;
-        let socket = listen(address).map_err(|source| match source.kind() {
+        let socket = listen(address).or_else(|error| without_ipv6(address, error));
+        let socket = socket.map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Busy { name: name.clone(), address },
             _ => BindError::Failed { name: name.clone(), address, source },
         })?;
@@ -48,16 +49,31 @@ impl Listener {
     }
 }
 
+/// Every address for an empty host; a name's first IPv4 address, as Java prefers it, or else its first.
 fn resolve(name: &Arc<str>, host: &str, port: u16) -> Result<SocketAddr, BindError> {
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
-    let literal = if literal.is_empty() { "0.0.0.0" } else { literal };
+    if host.is_empty() {
+        return Ok((Ipv6Addr::UNSPECIFIED, port).into());
+    }
     let unresolved = |source| BindError::Unresolved { name: name.clone(), host: host.to_owned(), source };
-    let mut found = (literal, port).to_socket_addrs().map_err(unresolved)?;
-    found.next().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<_> = (literal, port).to_socket_addrs().map_err(unresolved)?.collect();
+    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    chosen.copied().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
+}
+
+/// "Every address" on a machine without IPv6 is every IPv4 address.
+fn without_ipv6(address: SocketAddr, error: io::Error) -> io::Result<TcpListener> {
+    if error.kind() == io::ErrorKind::AddrInUse || address.ip() != Ipv6Addr::UNSPECIFIED {
+        return Err(error);
+    }
+    listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
     // A restart must not wait for the old connections' TIME_WAIT. Two listeners at once stay impossible on Linux.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -13,15 +13,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
 
-use super::budget::{Budget, Charge};
+use super::budget::{Budget, Budgets, Charge};
 use crate::wire::codec::body_limit;
 
 /// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
 const COMMON: usize = 16 * 1024;
 /// A big frame's buffer, and its charge, is at most this many times what has arrived of it.
 const GROWTH: usize = 8;
-/// A frame's length, four bytes, and the API key behind it.
-const PREFIX: usize = 6;
 
 /// Receives the frames of one connection.
 #[derive(Debug)]
@@ -29,6 +27,13 @@ pub(super) struct Reader {
     common: BytesMut,
     /// `socket.request.max.bytes`
     max_frame: usize,
+}
+
+/// The front of a frame.
+struct Claim {
+    /// Bytes behind the length itself.
+    len: usize,
+    api_key: i16,
 }
 
 /// Why nothing more can be received.
@@ -56,7 +61,7 @@ impl Reader {
     /// The next frame if it is here already.
     pub fn buffered(&mut self) -> Result<Option<Bytes>, ReadError> {
         match self.claimed()? {
-            Some(len) if self.common.len() >= 4 + len => {
+            Some(Claim { len, .. }) if self.common.len() >= 4 + len => {
                 self.common.advance(4);
                 Ok(Some(self.common.split_to(len).freeze()))
             }
@@ -69,42 +74,35 @@ impl Reader {
     pub async fn next(
         &mut self,
         socket: &mut ReadHalf<'_>,
-        budget: &Budget,
+        budgets: &Budgets,
     ) -> Result<(Bytes, Charge), ReadError> {
         loop {
             if let Some(frame) = self.buffered()? {
                 return Ok((frame, Charge::default()));
             }
-            match self.claimed()? {
-                Some(len) if 4 + len > COMMON && self.common.len() == COMMON => {
-                    return self.big(socket, budget, len).await;
-                }
-                _ => self.fill(socket).await?,
+            if self.common.len() < COMMON {
+                self.fill(socket).await?;
+            } else if let Some(Claim { len, api_key }) = self.claimed()? {
+                return self.big(socket, budgets.of(api_key), len).await;
             }
         }
     }
 
-    /// The next frame's length, once its prefix is here and is one that we accept.
-    fn claimed(&self) -> Result<Option<usize>, ReadError> {
-        if self.common.len() < PREFIX {
-            return self.too_short_for_a_key();
-        }
-        let mut prefix = &self.common[..PREFIX];
-        let len = check_length(prefix.get_i32(), self.max_frame)?;
-        let api_key = prefix.get_i16();
-        match body_limit(api_key) {
-            Some(max) if len > max => Err(ReadError::TooLargeForApi { len, max, api_key }),
-            _ => Ok(Some(len)),
-        }
-    }
-
-    /// A frame too short to hold an API key is complete all the same, and refused as what it is.
-    fn too_short_for_a_key(&self) -> Result<Option<usize>, ReadError> {
-        let Some(mut prefix) = self.common.get(..4) else {
+    /// What the next frame claims to be, once its prefix is here and is one that we accept.
+    fn claimed(&self) -> Result<Option<Claim>, ReadError> {
+        let Some(mut length) = self.common.get(..4) else {
             return Ok(None);
         };
-        let len = check_length(prefix.get_i32(), self.max_frame)?;
-        Ok((self.common.len() >= 4 + len).then_some(len))
+        let len = check_length(length.get_i32(), self.max_frame)?;
+        let Some(mut key) = self.common.get(4..6) else {
+            // Too short for a key, and refused as that, once it is whole.
+            return Ok((len < 2).then_some(Claim { len, api_key: -1 }));
+        };
+        let api_key = key.get_i16();
+        match body_limit(api_key) {
+            Some(max) if len > max => Err(ReadError::TooLargeForApi { len, max, api_key }),
+            _ => Ok(Some(Claim { len, api_key })),
+        }
     }
 
     async fn fill(&mut self, socket: &mut ReadHalf<'_>) -> Result<(), ReadError> {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::accept;
-use super::budget::Budget;
+use super::budget::Budgets;
 use super::listener::Listener;
 use super::quiet::Quiet;
 use super::registry::{Limits, Phase, Registry};
@@ -58,7 +58,7 @@ pub struct Server {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub settings: Settings,
-    pub budget: Budget,
+    pub budgets: Budgets,
     pub registry: Arc<Registry>,
     pub quiet: Quiet,
 }
@@ -67,7 +67,7 @@ impl Server {
     pub fn new(settings: Settings) -> Server {
         let limits = Limits { all: settings.max_connections, per_ip: settings.max_connections_per_ip };
         let shared = Shared {
-            budget: Budget::new(settings.queued_max_request_bytes),
+            budgets: Budgets::new(settings.queued_max_request_bytes),
             registry: Arc::new(Registry::new(limits)),
             quiet: Quiet::default(),
             settings,

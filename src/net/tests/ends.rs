@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 
-use super::toy::{BIG_REPLY, Client, Toy, request, serve, settings, soon, until};
+use super::toy::{BIG_REPLY, Client, Toy, peer_request, request, serve, settings, soon, until};
 use crate::net::{BindError, Listener};
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn garbage_closes_its_connection_and_no_other() {
     let mut bystander = Client::connect(address).await;
     let mut unknown_key = request(1, b"n");
     unknown_key[4..6].copy_from_slice(&999_i16.to_be_bytes());
-    let mut tagged_beyond_its_end = request(1, b"n");
+    let mut tagged_beyond_its_end = peer_request(1, b"n");
     tagged_beyond_its_end[14] = 0xff;
     let mut metadata_of_5_mib = 5_i32.to_be_bytes().to_vec();
     metadata_of_5_mib[1] = 0x50;
@@ -144,4 +144,18 @@ async fn a_busy_port_is_told_in_one_line() {
     assert!(line.contains(&format!("127.0.0.1:{port}")) && !line.contains('\n'), "{line}");
     let error = Listener::bind("PLAINTEXT", "no such host", 1).unwrap_err();
     assert!(matches!(error, BindError::Unresolved { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn no_host_means_every_address() {
+    let listener = Listener::bind("PLAINTEXT", "", 0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = crate::net::Server::new(settings());
+    server.serve(listener, |peer: std::sync::Arc<crate::wire::Peer>, _| async move {
+        assert!(peer.remote.is_ipv4());
+        crate::wire::Outgoing::Close("seen")
+    });
+    let mut client = Client::connect(([127, 0, 0, 1], port).into()).await;
+    client.send(&request(1, b"n")).await;
+    soon(client.closed()).await;
 }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::toy::{Client, Toy, request, serve, settings, soon, until};
+use std::process::Command;
+
+use super::toy::{Client, Toy, peer_request, request, serve, settings, soon, until};
 use crate::net::Settings;
 
 #[tokio::test]
@@ -76,7 +78,10 @@ async fn held_requests_keep_others_out_until_they_are_handled() {
     // One within the budget, one in overdraft; small requests pay nothing.
     until(|| toy.begun.load(Ordering::SeqCst) == 2).await;
     assert!(soon(Client::connect(address).await.ask(9, b"n")).await.is_some());
-    assert_eq!(toy.begun.load(Ordering::SeqCst), 3);
+    let mut broker = Client::connect(address).await;
+    broker.send(&peer_request(8, &vec![b'n'; 100_000])).await;
+    assert!(soon(broker.reply()).await.is_some(), "brokers have their own reserve");
+    assert_eq!(toy.begun.load(Ordering::SeqCst), 4);
     for id in 0..4 {
         toy.open(id);
     }
@@ -97,4 +102,41 @@ async fn claims_without_bytes_cost_nobody_anything() {
     until(|| server.connections() == 20).await;
     let mut honest = Client::connect(address).await;
     assert!(soon(honest.ask(1, &vec![b'n'; 200_000])).await.is_some());
+}
+
+/// Runs the same test in a process that may open only a few files.
+#[test]
+fn a_full_file_table_delays_connections_and_loses_none() {
+    const CHILD: &str = "FULL_FILE_TABLE_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(more_clients_than_descriptors());
+    }
+    let name = "net::tests::limits::a_full_file_table_delays_connections_and_loses_none";
+    let status = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads=1"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+async fn more_clients_than_descriptors() {
+    let listener = crate::net::Listener::bind("TEST", "127.0.0.1", 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for id in 0..40 {
+        let mut client = Client::connect(address).await;
+        client.send(&request(id, b"n")).await;
+        clients.push(client);
+    }
+    let server = crate::net::Server::new(settings());
+    let toy = Toy::default();
+    server.serve(listener, move |_, frame| toy.clone().answer(frame));
+    // Each that is answered goes, and so makes room for one that waits in the kernel.
+    for (id, mut client) in clients.into_iter().enumerate() {
+        assert_eq!(soon(client.reply()).await.unwrap().0, id as i32);
+    }
 }

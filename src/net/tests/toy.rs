@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use parking_lot::Mutex;
 use storage::disk::FileSlice;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +60,7 @@ impl Toy {
         self.gate(id).add_permits(1);
     }
 
-    async fn answer(self, frame: Frame) -> Outgoing {
+    pub async fn answer(self, frame: Frame) -> Outgoing {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let id = frame.header.correlation_id;
         let gate = self.gate(id);
@@ -119,16 +120,22 @@ pub fn serve(settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
     (server, address)
 }
 
-/// A whole request frame.
+/// A whole Produce frame, as far as its header.
 pub fn request(id: i32, body: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    frame.put_u32(11 + body.len() as u32);
-    frame.put_i16(PEER_KEYS.start);
-    frame.put_i16(0);
+    frame.put_u32(10 + body.len() as u32);
+    frame.put_i16(ApiKey::Produce as i16);
+    frame.put_i16(3);
     frame.put_i32(id);
     frame.put_i16(-1);
-    frame.put_u8(0);
     frame.put_slice(body);
+    frame
+}
+
+/// The same from another broker; its header is flexible.
+pub fn peer_request(id: i32, body: &[u8]) -> Vec<u8> {
+    let mut frame = request(id, &[&[0], body].concat());
+    frame[4..6].copy_from_slice(&PEER_KEYS.start.to_be_bytes());
     frame
 }
 
