@@ -49,7 +49,8 @@ impl fmt::Display for Value {
         match self {
             Value::Bool(yes) => write!(f, "{yes}"),
             Value::Number(number) => write!(f, "{number}"),
-            Value::Ratio(ratio) => write!(f, "{ratio:?}"),
+            // Java writes a capital E.
+            Value::Ratio(ratio) => f.write_str(&format!("{ratio:?}").replace('e', "E")),
             Value::Text(text) => f.write_str(text),
             Value::List(items) => f.write_str(&items.join(",")),
         }

@@ -70,7 +70,8 @@ impl Described {
 impl BrokerConfig {
     /// This broker's settings.
     pub fn describe(&self) -> Vec<Described> {
-        let known = shown(Scope::Broker).map(|key| broker_key(&self.layers, key));
+        let is_shown = |key: &&Key| !key.internal || self.layers.is_set(key.name);
+        let known = keys::of(Scope::Broker).filter(is_shown).map(|key| broker_key(&self.layers, key));
         known.chain(unknown(&self.layers)).collect()
     }
 

@@ -66,7 +66,7 @@ pub struct Key {
     pub broker: Option<&'static str>,
     /// Broker keys that say the same in several units, this one among them, strongest first. Empty: there are no others.
     pub family: &'static [&'static str],
-    /// Accepted, but not shown by DescribeConfigs.
+    /// Shown by DescribeConfigs only where it is set.
     pub internal: bool,
     /// Empty for a key that is known and not acted on.
     pub doc: &'static str,

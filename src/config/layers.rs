@@ -39,6 +39,11 @@ impl Layers {
         ]
     }
 
+    /// Whether some layer has a value for `name` itself.
+    pub fn is_set(&self, name: &'static str) -> bool {
+        self.candidates(name).any(|c| c.key.name == name && c.source != Source::Default)
+    }
+
     /// All values of `name` and of the keys that say the same in another unit, the one in effect first.
     /// A value that does not fit is passed over: it can only come from another release.
     pub fn candidates(&self, name: &'static str) -> impl Iterator<Item = Candidate<'_>> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::broker::{BrokerConfig, Surroundings};
 use super::check::{Invalid, check};
 use super::key::Scope;
-use super::layers::Layers;
+use super::layers::{Layers, Overrides};
 use super::sources::{Setting, from_command_line, from_environment, from_file};
 use super::{Args, keys};
 
@@ -78,9 +78,18 @@ fn settle(settings: Vec<Setting>, surroundings: Surroundings) -> Result<Loaded, 
         return Err(ConfigError(wrong));
     }
     let fixed = settings.values().map(|setting| (setting.key.clone(), setting.value.clone())).collect();
-    let layers = Layers { fixed, ..Layers::default() };
+    let layers = Layers { fixed: with_both_ids(fixed), ..Layers::default() };
     let config = BrokerConfig::new(layers, surroundings).map_err(|why| explain(&settings, &why))?;
     Ok(Loaded { config, cluster_id: None, warnings: warnings(&settings) })
+}
+
+/// `node.id` and its older name say the same: tools read either.
+fn with_both_ids(mut fixed: Overrides) -> Overrides {
+    let id = fixed.get("node.id").or(fixed.get("broker.id")).cloned();
+    for name in ["node.id", "broker.id"] {
+        id.iter().for_each(|id| drop(fixed.entry(name.into()).or_insert_with(|| id.clone())));
+    }
+    fixed
 }
 
 fn malformed(setting: &Setting) -> Option<String> {

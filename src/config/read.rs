@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::broker::{InternalTopic, ReplicationFactor, Roles};
 use super::check::{Invalid, Value, split_list};
-use super::describe::Source;
 use super::layers::Layers;
 use super::listeners::{HostPort, conflict};
 
@@ -24,7 +23,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub fn is_set(&self, name: &'static str) -> bool {
-        self.layers.candidates(name).any(|c| c.key.name == name && c.source != Source::Default)
+        self.layers.is_set(name)
     }
 
     pub fn long(&self, name: &'static str) -> i64 {

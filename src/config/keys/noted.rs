@@ -293,10 +293,19 @@ pub(super) const KEYS: &[Key] = &[
     long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal(),
     flag("unstable.api.versions.enable").default("false").internal(),
     flag("unstable.feature.versions.enable").default("false").internal(),
-    long("follower.replication.throttled.rate").default("9223372036854775807").at_least(0).per_broker(),
-    long("leader.replication.throttled.rate").default("9223372036854775807").at_least(0).per_broker(),
+    long("follower.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal(),
+    long("leader.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal(),
     long("replica.alter.log.dirs.io.max.bytes.per.second")
         .default("9223372036854775807")
         .at_least(0)
-        .per_broker(),
+        .per_broker()
+        .internal(),
 ];

@@ -47,7 +47,7 @@ fn inherited_table(page: &mut String, title: &str, scope: Scope) {
 }
 
 fn names(page: &mut String, title: &str, scope: Scope) {
-    let idle = keys::of(scope).filter(|key| !key.acted_on() && !key.internal);
+    let idle = keys::of(scope).filter(|key| !key.acted_on());
     let names: Vec<_> = idle.map(|key| format!("`{}`", key.name)).collect();
     write!(page, "\n## {title}\n\n{}\n", names.join(", ")).unwrap();
 }
