@@ -85,9 +85,10 @@ fn settle(settings: Vec<Setting>, surroundings: Surroundings) -> Result<Loaded, 
 
 /// `node.id` and its older name say the same: tools read either.
 fn with_both_ids(mut fixed: Overrides) -> Overrides {
-    let id = fixed.get("node.id").or(fixed.get("broker.id")).cloned();
-    for name in ["node.id", "broker.id"] {
-        id.iter().for_each(|id| drop(fixed.entry(name.into()).or_insert_with(|| id.clone())));
+    if let Some(id) = fixed.get("node.id").or(fixed.get("broker.id")).cloned() {
+        for name in ["node.id", "broker.id"] {
+            fixed.entry(name.into()).or_insert_with(|| id.clone());
+        }
     }
     fixed
 }
