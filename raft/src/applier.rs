@@ -120,12 +120,10 @@ impl RaftStateMachine<Types> for Applier {
     }
 }
 
-/// Makes a received snapshot durable, and reads it.
+/// Reads a snapshot, and makes it durable if it is not the one that is.
 fn keep(snapshots: &Snapshots, meta: SnapshotMeta, data: &Data) -> io::Result<Bytes> {
     let bytes = data.read()?;
-    if let Data::Received(bytes) = data {
-        snapshots.write(meta, |out| out.write_all(bytes))?;
-    }
+    snapshots.write(meta, |out| out.write_all(&bytes))?;
     Ok(bytes)
 }
 

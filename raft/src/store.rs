@@ -10,6 +10,8 @@
 mod record;
 mod recover;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wal;
 mod writer;
 
