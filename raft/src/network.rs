@@ -23,7 +23,7 @@ use crate::types::{Member, SnapshotMeta, Types, Vote};
 /// Bytes of a snapshot sent at a time.
 const CHUNK: usize = 1 << 20;
 /// How long a peer may take for one part of a snapshot; the last one includes installing it.
-const CHUNK_LIMIT: Duration = Duration::from_secs(30);
+const CHUNK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes a [`Link`] for each peer.
 pub(crate) struct Links<T> {

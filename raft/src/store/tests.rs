@@ -252,17 +252,22 @@ async fn a_missing_file_is_an_error() {
 /// The kernel counts the pages of a failed fsync as clean: a frame may be readable and never reach the disk.
 #[tokio::test]
 async fn what_a_failed_sync_left_is_made_durable_before_it_counts() {
-    let disk = FaultDisk::new(1);
-    let mut store = Store::open(Arc::new(disk.clone()), &settings(Lane::Inline)).unwrap();
-    assert!(ask(&mut store, &[Record::Entry(entry(1, 0, 10))], true).await);
-    disk.inject(Fault { op: Op::Sync, under: "/log".into(), when: When::Nth(1), errno: Errno::IO });
-    assert!(!ask(&mut store, &[Record::Entry(entry(1, 1, 10))], true).await);
-    assert!(!ask(&mut store, &[Record::Entry(entry(1, 2, 10))], true).await, "nothing is written after it");
-    drop(store);
-    disk.heal();
-    let found = reopen(&disk).unwrap();
-    disk.crash();
-    assert_eq!(reopen(&disk).unwrap(), found);
+    for seed in 0..20 {
+        let disk = FaultDisk::new(seed);
+        let mut store = Store::open(Arc::new(disk.clone()), &settings(Lane::Inline)).unwrap();
+        assert!(ask(&mut store, &[Record::Entry(entry(1, 0, 10))], true).await);
+        disk.inject(Fault { op: Op::Sync, under: "/log".into(), when: When::Nth(1), errno: Errno::IO });
+        assert!(!ask(&mut store, &[Record::Entry(entry(1, 1, 10))], true).await);
+        assert!(
+            !ask(&mut store, &[Record::Entry(entry(1, 2, 10))], true).await,
+            "nothing is written after it"
+        );
+        drop(store);
+        disk.heal();
+        let found = reopen(&disk).unwrap();
+        disk.crash();
+        assert_eq!(reopen(&disk).unwrap(), found);
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,11 @@
 //! A quorum of one: what it acknowledged is there again, and what fails is seen.
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::common::{Diary, lead, propose, settings, sole, start, until};
 use bytes::Bytes;
-use common::{Diary, lead, propose, settings, sole, start, until};
 use raft::{InitializeError, Lane, MAX_COMMAND, ProposeError, Settings, StartError, State};
 use storage::disk::fault::{Errno, Fault, FaultDisk, Op, Rng, When};
 use storage::disk::{Disk, RealDisk};

@@ -1,0 +1,6 @@
+//! The quorum as its users see it.
+
+mod common;
+mod net;
+mod single;
+mod three;

@@ -1,0 +1,146 @@
+//! Three voters over a network in memory, on paused time.
+
+use std::time::Duration;
+
+use crate::common::{propose, settings, until};
+use crate::net::{Trio, hasty};
+use bytes::Bytes;
+use raft::{Lane, ProposeError, Settings};
+use storage::disk::Disk;
+use storage::disk::fault::Rng;
+
+#[tokio::test(start_paused = true)]
+async fn another_member_takes_over_and_the_old_leader_follows() {
+    let mut trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let first = trio.leader(0).await;
+    for i in 0..20 {
+        propose(&trio.up[&first].0, &format!("before {i}")).await;
+    }
+    let follower = &trio.up.iter().find(|(id, _)| **id != first).unwrap().1.0;
+    let refused = follower.propose(Bytes::new()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: Some(first) }));
+    trio.crash(first).await;
+    let second = trio.leader(0).await;
+    propose(&trio.up[&second].0, "between").await;
+    trio.boot(first).await;
+    let follows = until(&trio.up[&first].0, |status| status.leader == Some(second)).await;
+    assert!(follows.term > 1 && follows.voters.len() == 3, "{follows:?}");
+    propose(&trio.up[&second].0, "after").await;
+    assert_eq!(trio.agree(b"after").await.len(), 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_cut_off_promises_nothing() {
+    let trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let first = trio.leader(0).await;
+    propose(&trio.up[&first].0, "before").await;
+    trio.net.cut(first, true, true);
+    let lost = trio.up[&first].0.clone();
+    let (stranded, second) = tokio::join!(lost.propose(Bytes::from_static(b"stranded")), async {
+        let second = trio.leader(first).await;
+        propose(&trio.up[&second].0, "meanwhile").await;
+        trio.net.heal();
+        second
+    });
+    assert_eq!(stranded, Err(ProposeError::Unknown));
+    propose(&trio.up[&second].0, "after").await;
+    assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"meanwhile", b"after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_lags_too_far_gets_a_snapshot() {
+    let mut trio = Trio::start(1, 0, hasty()).await;
+    let leader = trio.leader(0).await;
+    let lagging = leader % 3 + 1;
+    trio.crash(lagging).await;
+    // More than one part on the way.
+    for i in 0..60 {
+        propose(&trio.up[&leader].0, &format!("{i} {}", "x".repeat(50_000))).await;
+    }
+    trio.boot(lagging).await;
+    let leader = trio.leader(0).await;
+    propose(&trio.up[&leader].0, "last").await;
+    assert_eq!(trio.agree(b"last").await.len(), 61);
+    let names = trio.disks[&lagging].list("/meta".as_ref()).unwrap();
+    assert!(names.iter().any(|entry| entry.name.ends_with(".snapshot")), "{names:?}");
+    // It stands on its own now.
+    trio.crash(lagging).await;
+    trio.boot(lagging).await;
+    assert_eq!(trio.agree(b"last").await.len(), 61);
+}
+
+/// Crashes, cuts and losses at random; after all is healed everyone has the same history, with all that was
+/// acknowledged in it, in order and once.
+#[tokio::test(start_paused = true)]
+async fn nothing_acknowledged_is_lost_whatever_happens() {
+    for seed in 0..4 {
+        let settings = if seed % 2 == 0 { hasty() } else { settings(Lane::Inline) };
+        let mut trio = Trio::start(seed, 30, settings).await;
+        let mut rng = Rng::new(seed);
+        let mut acknowledged = Vec::new();
+        for round in 0..20 {
+            disturb(&mut trio, &mut rng).await;
+            acknowledged.extend(work(&trio, round, &mut rng).await);
+        }
+        trio.net.heal();
+        for id in 1..=3 {
+            if !trio.up.contains_key(&id) {
+                trio.boot(id).await;
+            }
+        }
+        while propose_somewhere(&trio, b"last".to_vec()).await.is_none() {}
+        let history = trio.agree(b"last").await;
+        let mut rest = history.iter();
+        assert!(acknowledged.iter().all(|command| rest.any(|kept| kept == command)), "seed {seed}: lost");
+        assert!(!acknowledged.is_empty());
+        for id in 1..=3 {
+            trio.crash(id).await;
+        }
+    }
+}
+
+async fn disturb(trio: &mut Trio, rng: &mut Rng) {
+    let node = 1 + rng.below(3) as u64;
+    match rng.below(8) {
+        0 if trio.up.contains_key(&node) => trio.crash(node).await,
+        0..3 if !trio.up.contains_key(&node) => trio.boot(node).await,
+        3 => trio.net.cut(node, true, false),
+        4 => trio.net.cut(node, false, true),
+        5 => trio.net.cut(node, true, true),
+        _ => trio.net.heal(),
+    }
+    tokio::time::sleep(Duration::from_millis(rng.below(2500) as u64)).await;
+}
+
+/// Proposes a few commands, one after the other; returns those that were acknowledged.
+async fn work(trio: &Trio, round: u64, rng: &mut Rng) -> Vec<Vec<u8>> {
+    let mut acknowledged = Vec::new();
+    for i in 0..rng.below(8) {
+        let command = format!("{round}/{i}").into_bytes();
+        acknowledged.extend(propose_somewhere(trio, command).await);
+    }
+    acknowledged
+}
+
+/// Asks whoever thinks that it leads, as a client would: gives up after a while.
+async fn propose_somewhere(trio: &Trio, command: Vec<u8>) -> Option<Vec<u8>> {
+    let leader = trio.up.values().find(|(quorum, _)| quorum.status().borrow().is_leader());
+    if let Some((quorum, _)) = leader {
+        let proposed = quorum.propose(command.clone().into());
+        if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(5), proposed).await {
+            return Some(command);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_makes_no_sense_is_not_answered() {
+    let trio = Trio::start(1, 0, Settings { keep_entries: 10, ..settings(Lane::Inline) }).await;
+    let quorum = &trio.up[&1].0;
+    for bytes in [&b""[..], b"\x01", b"\x09\x01", b"\x01\x09", b"\x01\x01", b"\x01\x02\xff\xff", &[1; 5000]] {
+        assert_eq!(quorum.answer(Bytes::from_static(b"\x01").slice(..0)).await, None);
+        assert_eq!(quorum.answer(Bytes::copy_from_slice(bytes)).await, None, "{bytes:?}");
+    }
+}
