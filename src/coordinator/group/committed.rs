@@ -6,7 +6,8 @@ use super::machine::{GroupMachine, Reply};
 use super::offsets::Topics;
 use super::records::{Event, OffsetCommit, OffsetKey, TEXT_MAX_BYTES};
 use crate::coordinator::machine::{Output, Ticket};
-use crate::types::{ErrorCode, Now, Wall};
+use crate::types::{ErrorCode, Now, Uuid, Wall};
+use std::time::Duration;
 
 impl GroupMachine {
     pub(super) fn commit(&mut self, commit: CommitOffsets, ticket: Ticket, now: Now) -> Output<Event, Reply> {
@@ -17,33 +18,20 @@ impl GroupMachine {
         if self.classic(&commit.group).is_some_and(|classic| renews(classic.state)) {
             self.renew_session(&commit.group, &commit.member, now);
         }
-        let expires_at =
-            commit.retention.map(|kept| Wall(now.wall.0.saturating_add(kept.as_millis() as i64)));
+        let CommitOffsets { group, retention, topics, .. } = commit;
         let mut events = Vec::new();
-        let mut outcomes = Vec::with_capacity(commit.topics.len());
-        for topic in commit.topics {
-            let mut outcome = TopicOutcome { name: topic.name.clone(), partitions: Vec::new() };
-            for offset in topic.partitions {
-                let metadata = offset.metadata.unwrap_or_default();
-                let error = self.metadata_error(&metadata);
+        let mut outcomes = Vec::with_capacity(topics.len());
+        for CommitTopic { name, id, partitions } in topics {
+            let mut outcome = TopicOutcome { name: name.clone(), partitions: Vec::new() };
+            for offset in partitions {
+                let error = self.metadata_error(offset.metadata.as_deref().unwrap_or_default());
                 outcome.partitions.push((offset.partition, error));
-                if error.is_some() {
-                    continue;
+                if error.is_none() {
+                    let key =
+                        OffsetKey { group: group.clone(), topic: name.clone(), partition: offset.partition };
+                    let value = Some(committed(offset, id, retention, now));
+                    events.push(Event::Offset { key, value });
                 }
-                let key = OffsetKey {
-                    group: commit.group.clone(),
-                    topic: topic.name.clone(),
-                    partition: offset.partition,
-                };
-                let value = OffsetCommit {
-                    offset: offset.offset,
-                    leader_epoch: offset.leader_epoch,
-                    metadata,
-                    committed_at: now.wall,
-                    expires_at,
-                    topic_id: topic.id,
-                };
-                events.push(Event::Offset { key, value: Some(value) });
             }
             outcomes.push(outcome);
         }
@@ -136,6 +124,18 @@ impl GroupMachine {
             || self.offsets.is_pending(group, topic, partition);
         let key = OffsetKey { group: group.to_owned(), topic: topic.to_owned(), partition };
         known.then_some(Event::Offset { key, value: None })
+    }
+}
+
+fn committed(offset: CommitPartition, topic_id: Uuid, retention: Option<Duration>, now: Now) -> OffsetCommit {
+    let expires = |kept: Duration| Wall(now.wall.0.saturating_add(kept.as_millis() as i64));
+    OffsetCommit {
+        offset: offset.offset,
+        leader_epoch: offset.leader_epoch,
+        metadata: offset.metadata.unwrap_or_default(),
+        committed_at: now.wall,
+        expires_at: retention.map(expires),
+        topic_id,
     }
 }
 

@@ -3,11 +3,10 @@
 use super::member::NEW_MEMBER_TIMEOUT;
 use super::{Classic, Member, State};
 use crate::coordinator::group::command::{Join, Joined, JoinedMember};
-use crate::coordinator::group::records::Event;
+use crate::coordinator::group::records::{Event, GroupMetadata, MemberMetadata};
 use crate::coordinator::group::turn::Turn;
 use crate::coordinator::machine::Ticket;
 use crate::types::ErrorCode;
-use std::collections::HashMap;
 
 /// Ids given out and not used yet, per group.
 const PENDING_MAX: usize = 10_000;
@@ -158,34 +157,33 @@ impl Classic {
         ticket: Ticket,
         turn: &mut Turn<'_>,
     ) {
-        let led = self.is_leader(old);
-        let assignments: HashMap<_, _> =
-            self.members.iter().map(|(id, member)| (id.clone(), member.assignment.clone())).collect();
-        let mut value = self.record(&assignments, turn);
-        let protocol = self.protocol.as_deref().unwrap_or_default();
-        let record = member.record(&new, protocol, member.assignment.clone());
-        value.members.retain(|metadata| metadata.member != old);
-        value.members.push(record);
-        if led {
-            value.leader = Some(new.clone());
-        }
-        let members = value.members.iter().map(|metadata| JoinedMember {
-            member: metadata.member.clone(),
-            instance: metadata.instance.clone(),
-            metadata: metadata.subscription.clone(),
-        });
+        let value = self.record_successor(old, &member, &new, turn);
+        let skip_assignment = can_skip && self.is_leader(old);
         let joined = Joined {
             member: new.clone(),
             // Without the means to say "skip the assignment" the old id stays leader, so that nobody assigns.
             leader: if can_skip { value.leader.clone() } else { self.leader.clone() }.unwrap_or_default(),
-            skip_assignment: can_skip && led,
-            members: if can_skip && led { members.collect() } else { Vec::new() },
+            skip_assignment,
+            members: if skip_assignment { value.members.iter().map(recorded).collect() } else { Vec::new() },
             ..self.joined(old)
         };
         turn.joined(ticket, joined);
         self.unsynced.remove(old);
         self.successor = Some((new, member));
         turn.out.events.push(Event::Group { group: turn.group.to_owned(), value: Some(value) });
+    }
+
+    /// This generation with `member` in the place of `old`.
+    fn record_successor(&self, old: &str, member: &Member, new: &str, turn: &Turn<'_>) -> GroupMetadata {
+        let assignments = self.members.iter().map(|(id, member)| (id.clone(), member.assignment.clone()));
+        let mut value = self.record(&assignments.collect(), turn);
+        let protocol = self.protocol.as_deref().unwrap_or_default();
+        value.members.retain(|metadata| metadata.member != old);
+        value.members.push(member.record(new, protocol, member.assignment.clone()));
+        if self.is_leader(old) {
+            value.leader = Some(new.to_owned());
+        }
+        value
     }
 
     /// What `member` is told of this generation; the leader alone needs to know who is in, and only to assign.
@@ -210,5 +208,13 @@ impl Classic {
             metadata: member.metadata(protocol),
         };
         self.members.iter().map(joined).collect()
+    }
+}
+
+fn recorded(metadata: &MemberMetadata) -> JoinedMember {
+    JoinedMember {
+        member: metadata.member.clone(),
+        instance: metadata.instance.clone(),
+        metadata: metadata.subscription.clone(),
     }
 }

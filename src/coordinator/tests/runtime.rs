@@ -1,10 +1,10 @@
-//! The runtime around a group machine, on a log that lives in memory.
+//! The runtime around a group machine, on a log that lives in memory, under a clock that stands still when nobody works.
 
-use super::group::command::*;
-use super::group::config::GroupConfig;
-use super::group::groups::Groups;
-use super::log::ShardLog;
-use super::machine::{Record, Replayed};
+use crate::coordinator::group::command::*;
+use crate::coordinator::group::config::GroupConfig;
+use crate::coordinator::group::groups::Groups;
+use crate::coordinator::log::ShardLog;
+use crate::coordinator::machine::{Record, Replayed};
 use crate::seam::Clock;
 use crate::types::{ErrorCode, LeaderEpoch, Now, Offset, Uuid};
 use bytes::Bytes;
@@ -177,7 +177,7 @@ fn heartbeat(joined: &Joined) -> Heartbeat {
     Heartbeat { group: "g".to_owned(), member, instance: None, generation }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_the_leader_of_its_partition_coordinates_a_group() {
     let groups = groups();
     assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator));
@@ -192,7 +192,7 @@ async fn only_the_leader_of_its_partition_coordinates_a_group() {
     assert_eq!(groups.list(ListGroups::default()).await, Ok(Vec::new()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     let log = MemoryLog::new();
     let before = loaded(&log).await;
@@ -225,7 +225,7 @@ async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     assert_eq!(fetched(&groups).await, -1, "the topic is gone, and so is its offset");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn answers_wait_for_the_watermark_reads_included() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
@@ -238,7 +238,7 @@ async fn answers_wait_for_the_watermark_reads_included() {
     assert_eq!(reading.await, 7);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_wait_ends_with_the_epoch_it_began_in() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
@@ -257,7 +257,7 @@ async fn a_wait_ends_with_the_epoch_it_began_in() {
     assert_eq!(fetched(&groups).await, 7, "loaded again, it knows what the log kept");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn resigning_fails_those_who_wait_for_other_members() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
@@ -276,7 +276,7 @@ async fn resigning_fails_those_who_wait_for_other_members() {
     committer.abort();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refused_append_changes_nothing() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
@@ -288,7 +288,7 @@ async fn a_refused_append_changes_nothing() {
     assert_eq!(fetched(&groups).await, -1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_append_of_unknown_outcome_is_looked_up_in_the_log() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
@@ -299,7 +299,7 @@ async fn an_append_of_unknown_outcome_is_looked_up_in_the_log() {
     assert_eq!(fetched(&groups).await, 7, "it was written after all");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_gave_up_harms_nobody() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;

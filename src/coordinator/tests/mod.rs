@@ -1,0 +1,3 @@
+//! The runtime, driven by callers and by time.
+
+mod runtime;
