@@ -8,6 +8,7 @@ mod names;
 mod rng;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -61,12 +62,11 @@ pub struct Fault {
 }
 
 /// The disk; clones are the same disk. A file's path, for faults, is the one it was opened by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FaultDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug)]
 struct State {
     rng: Rng,
     names: Names,
@@ -82,6 +82,13 @@ struct State {
     power_until: u64,
     /// Crashes so far: tells handles of an earlier life.
     life: u64,
+}
+
+impl fmt::Debug for FaultDisk {
+    /// Without its contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultDisk").finish_non_exhaustive()
+    }
 }
 
 impl FaultDisk {
@@ -305,13 +312,18 @@ impl Drop for Held {
 }
 
 /// An open file.
-#[derive(Debug)]
 struct Handle {
     disk: FaultDisk,
     contents: FileRef,
     path: PathBuf,
     writable: bool,
     life: u64,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Handle {

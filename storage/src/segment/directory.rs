@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::disk::{Disk, Entry, File, Open};
+use crate::disk::{Disk, Entry, File, Open, create_dir_durably};
 use crate::files::FileCache;
 
 use crate::log::LogEnv;
@@ -19,9 +19,9 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The directory at `path`, made if missing.
+    /// The directory at `path`, made, durably, if missing.
     pub fn open(env: LogEnv, path: PathBuf) -> io::Result<Arc<Directory>> {
-        env.disk.create_dir(&path)?;
+        create_dir_durably(&*env.disk, &path)?;
         Ok(Arc::new(Directory { env, path: RwLock::new(path) }))
     }
 

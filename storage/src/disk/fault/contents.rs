@@ -8,7 +8,7 @@
 
 use super::rng::{Rng, mix};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Contents {
     pub(super) live: Vec<u8>,
     durable: Vec<u8>,
@@ -17,7 +17,6 @@ pub(super) struct Contents {
     pub(super) unlinked: bool,
 }
 
-#[derive(Debug)]
 enum Change {
     Write { at: usize, bytes: Box<[u8]> },
     SetLen(usize),

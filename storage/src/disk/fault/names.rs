@@ -15,7 +15,7 @@ pub(super) type FileRef = Arc<Mutex<Contents>>;
 
 const ROOT: Id = 0;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Names {
     live: Tree,
     durable: Tree,
@@ -25,11 +25,10 @@ pub(super) struct Names {
 }
 
 /// Directories by id; an id that is not a file's is a directory's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Tree(BTreeMap<Id, BTreeMap<String, Id>>);
 
 /// A name that goes, a name that comes, or (a rename) both at once.
-#[derive(Debug)]
 struct Change {
     gone: Option<(Id, String)>,
     come: Option<(Id, String, Id)>,

@@ -108,20 +108,44 @@ impl Load<'_> {
         })
     }
 
+    /// Empty segments count only as the last: others are what a failed roll left, and may lie within the one before.
     fn segments(&mut self) -> Result<(), LogError> {
-        let found = self.listing.segments();
-        for (nth, &(base, len)) in found.iter().enumerate() {
-            let next = found.get(nth + 1).map(|(base, _)| *base);
-            let segment = Arc::new(Segment::new(self.dir.clone(), base, len));
-            self.segments.push(segment.clone());
-            self.log_end_offset = base;
-            if let Some(walked) = self.look_into(&segment, next)?
-                && walked.broken.is_some()
-            {
-                return self.remove_segments(&found[nth + 1..]);
-            }
+        let all = self.listing.segments();
+        let (mut empty, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, len)| *len == 0);
+        let sound = self.filled_segments(&found)?;
+        let last = empty.pop_if(|(base, _)| sound && *base >= self.log_end_offset);
+        if !empty.is_empty() {
+            self.remove_segments(&empty)?;
+        }
+        if let Some((base, len)) = last {
+            self.look_into_next(base, len, None)?;
         }
         Ok(())
+    }
+
+    /// False if something broken ended them early.
+    fn filled_segments(&mut self, found: &[(Offset, u64)]) -> Result<bool, LogError> {
+        for (nth, &(base, len)) in found.iter().enumerate() {
+            let next = found.get(nth + 1).map(|(base, _)| *base);
+            let walked = self.look_into_next(base, len, next)?;
+            if walked.is_some_and(|walked| walked.broken.is_some()) {
+                self.remove_segments(&found[nth + 1..])?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn look_into_next(
+        &mut self,
+        base: Offset,
+        len: u64,
+        next: Option<Offset>,
+    ) -> Result<Option<Walked>, LogError> {
+        let segment = Arc::new(Segment::new(self.dir.clone(), base, len));
+        self.segments.push(segment.clone());
+        self.log_end_offset = base;
+        self.look_into(&segment, next)
     }
 
     /// Reads as much of the segment as must be read: nothing of one that is closed and trusted.
