@@ -8,6 +8,7 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
 use parking_lot::Mutex;
+use storage::disk::{Verdict, verdict};
 
 use crate::codec::malformed;
 use crate::machine::{At, Frozen, Machine};
@@ -131,6 +132,11 @@ fn hand_out(stored: Stored) -> RaftSnapshot {
     Snapshot { meta: stored.meta, snapshot: Data::Stored(stored.data) }
 }
 
+/// Tells openraft that there is no newer snapshot than before.
+fn nothing() -> RaftSnapshot {
+    Snapshot { meta: SnapshotMeta::default(), snapshot: Data::Received(Bytes::new()) }
+}
+
 /// Writes one frozen view down while the machine goes on.
 pub(crate) struct Builder {
     meta: SnapshotMeta,
@@ -146,7 +152,12 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let frozen =
             self.frozen.get_mut().take().ok_or_else(|| malformed("a view is written down only once"))?;
         let (snapshots, meta) = (self.snapshots.clone(), self.meta.clone());
-        let stored = self.lane.run(move || snapshots.write(meta, frozen)).await?;
-        Ok(hand_out(stored))
+        match self.lane.run(move || snapshots.write(meta, frozen)).await {
+            Err(e) if verdict(&e) == Verdict::Process => {
+                tracing::warn!(error = %e, "no snapshot this time");
+                Ok(self.snapshots.newest().map_or_else(nothing, hand_out))
+            }
+            stored => stored.map(hand_out),
+        }
     }
 }

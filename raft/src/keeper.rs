@@ -26,15 +26,23 @@ pub(crate) struct Keeper {
     status: watch::Sender<Status>,
     /// The index up to which there is a snapshot.
     snapped: Option<u64>,
-    /// The index up to which one was last asked for.
-    asked: Option<u64>,
+    /// [`Store::unsnapped`] at which the next one is asked for.
+    wanted_at: u64,
     /// The term in which this member last stood for election by itself.
     stood: Option<u64>,
 }
 
 impl Keeper {
     pub fn new(raft: Raft, store: Store, settings: Settings, status: watch::Sender<Status>) -> Keeper {
-        Keeper { raft, store, settings, status, snapped: None, asked: None, stood: None }
+        Keeper {
+            wanted_at: settings.snapshot_bytes,
+            raft,
+            store,
+            settings,
+            status,
+            snapped: None,
+            stood: None,
+        }
     }
 
     /// Runs until the core has stopped.
@@ -103,11 +111,11 @@ impl Keeper {
         if snapped != self.snapped {
             self.snapped = snapped;
             self.store.snapped(snapped.unwrap_or(0));
+            self.wanted_at = self.settings.snapshot_bytes;
         }
-        let applied = metrics.last_applied.map(|id| id.index);
-        if self.store.unsnapped() > self.settings.snapshot_bytes && self.asked <= snapped && applied > snapped
-        {
-            self.asked = applied;
+        let unsnapped = self.store.unsnapped();
+        if unsnapped > self.wanted_at {
+            self.wanted_at = unsnapped + self.settings.snapshot_bytes;
             self.raft.trigger().snapshot().await?;
         }
         Ok(())

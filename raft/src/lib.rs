@@ -18,6 +18,8 @@
 mod answer;
 mod applier;
 mod codec;
+#[cfg(test)]
+mod golden;
 mod keeper;
 mod machine;
 mod message;

@@ -54,8 +54,10 @@ pub(crate) struct Stored {
 pub(crate) struct Snapshots {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Held while one is written: the newest counts, whoever finishes first.
+    /// Never held while the disk is at work: the raft task asks for it.
     newest: Mutex<Option<Stored>>,
+    /// Held while one is written: the newest counts, whoever begins first.
+    writing: Mutex<()>,
 }
 
 impl Snapshots {
@@ -66,7 +68,8 @@ impl Snapshots {
         names.sort_unstable();
         let newest = names.iter().rev().find(|name| name.ends_with(SUFFIX));
         let stored = newest.map(|name| load(&*disk, &dir.join(name))).transpose()?;
-        let snapshots = Snapshots { disk, dir: dir.into(), newest: Mutex::new(stored) };
+        let snapshots =
+            Snapshots { disk, dir: dir.into(), newest: Mutex::new(stored), writing: Mutex::new(()) };
         snapshots.remove_but(newest)?;
         Ok(snapshots)
     }
@@ -83,9 +86,9 @@ impl Snapshots {
         meta: SnapshotMeta,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Stored> {
-        let mut newest = self.newest.lock();
-        if let Some(there) = newest.as_ref().filter(|there| there.meta.last_log_id >= meta.last_log_id) {
-            return Ok(there.clone());
+        let _alone = self.writing.lock();
+        if let Some(there) = self.newest().filter(|there| there.meta.last_log_id >= meta.last_log_id) {
+            return Ok(there);
         }
         let name = name(&meta);
         let (temporary, lasting) = (self.dir.join(format!("{name}{UNFINISHED}")), format!("{name}{SUFFIX}"));
@@ -93,7 +96,7 @@ impl Snapshots {
         self.disk.rename(&temporary, &self.dir.join(&lasting))?;
         self.disk.sync_dir(&self.dir)?;
         let stored = Stored { meta, data };
-        *newest = Some(stored.clone());
+        *self.newest.lock() = Some(stored.clone());
         self.remove_but(Some(&lasting))?;
         Ok(stored)
     }

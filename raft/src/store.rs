@@ -26,7 +26,9 @@ use parking_lot::Mutex;
 use storage::disk::Disk;
 use tokio::sync::oneshot;
 
-use self::record::Record;
+pub(crate) use self::record::Record;
+#[cfg(test)]
+pub(crate) use self::record::{Frame, Head, frame};
 use self::state::State;
 use self::writer::{Job, Writer};
 use crate::codec::weight;

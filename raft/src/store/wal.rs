@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use storage::disk::{Disk, File, Open};
+use storage::disk::{Disk, File, Open, out_of_descriptors};
 
 use super::record::{Head, Record, frame};
 use crate::codec::weight;
@@ -69,19 +69,12 @@ impl Wal {
     }
 
     fn write_frame(&mut self, records: &[Record]) -> io::Result<()> {
-        let rolled = if self.file.is_none() || self.end >= self.segment_bytes {
-            Some(self.begin_file()?)
-        } else {
-            None
-        };
-        let records = [rolled.as_slice(), records].concat();
+        let head = self.begin_file_if_due()?;
+        let records = [head.as_slice(), records].concat();
         let bytes = frame(self.frames + 1, &records);
         if let Some(file) = &self.file {
             file.write_at(&[IoSlice::new(&bytes)], self.end)?;
             file.sync()?;
-        }
-        if rolled.is_some() {
-            self.disk.sync_dir(&self.dir)?;
         }
         self.end += bytes.len() as u64;
         self.frames += 1;
@@ -89,13 +82,28 @@ impl Wal {
         Ok(())
     }
 
-    /// Makes the next file; it counts once its first frame and its name are synced.
-    fn begin_file(&mut self) -> io::Result<Record> {
+    /// Goes on to the next file if this one is full; returns what is to stand first in it. A shortage of descriptors
+    /// is no reason to stop: the old file takes some more.
+    fn begin_file_if_due(&mut self) -> io::Result<Option<Record>> {
+        if self.file.is_some() && self.end < self.segment_bytes {
+            return Ok(None);
+        }
+        match self.begin_file() {
+            Ok(()) => Ok(Some(Record::Head(self.head.clone()))),
+            Err(e) if self.file.is_some() && out_of_descriptors(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The file's name is durable before anything is written to it. Until then it may be given up, and tried again.
+    fn begin_file(&mut self) -> io::Result<()> {
         let number = self.segments.back().map_or(1, |last| last.number + 1);
-        self.file = Some(self.disk.open(&path(&self.dir, number), Open::CreateNew)?);
+        let file = self.disk.open(&path(&self.dir, number), Open::Create)?;
+        self.disk.sync_dir(&self.dir)?;
+        self.file = Some(file);
         self.end = 0;
         self.segments.push_back(Segment { number, max_index: None });
-        Ok(Record::Head(self.head.clone()))
+        Ok(())
     }
 
     /// Keeps what is known of the files in step with a record that stands in the last one.

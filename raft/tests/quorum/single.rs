@@ -148,6 +148,29 @@ async fn a_failing_disk_stops_the_member_and_is_seen() {
     }
 }
 
+/// Neither a new log file nor a snapshot is worth stopping for: both come later.
+#[tokio::test(start_paused = true)]
+async fn a_shortage_of_descriptors_stops_nothing() {
+    let disk = Arc::new(FaultDisk::new(1));
+    let diary = Diary::default();
+    let quorum = lead(small(), disk.clone(), &diary).await;
+    disk.set_max_open(0);
+    for i in 0..100 {
+        propose(&quorum, &format!("short {i}")).await;
+    }
+    assert_eq!(files(&disk), (1, 0));
+    disk.heal();
+    for i in 0..100 {
+        propose(&quorum, &format!("enough {i}")).await;
+    }
+    assert_eq!(quorum.status().borrow().state, State::Running);
+    quorum.shutdown().await;
+    assert!(files(&disk).1 == 1 && files(&disk).0 > 1);
+    let again = Diary::default();
+    lead(small(), disk, &again).await.shutdown().await;
+    assert_eq!(again.commands(), diary.commands());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panicking_machine_is_seen() {
     let quorum = lead(settings(Lane::Inline), Arc::new(FaultDisk::new(1)), &Diary::default()).await;
