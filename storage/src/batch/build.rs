@@ -85,6 +85,14 @@ impl BatchBuilder {
         self
     }
 
+    /// Tombstones of the batch may go at `at`, milliseconds since the epoch (KIP-534). Before any record.
+    #[must_use]
+    pub fn delete_horizon(mut self, at: i64) -> Self {
+        self.attributes = self.attributes.with_delete_horizon(true);
+        self.base_timestamp = Some(at);
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -154,14 +162,17 @@ impl BatchBuilder {
     }
 
     /// What is left of a batch after compaction: `from`'s offsets, epoch, producer and attributes with the records
-    /// kept. An empty one keeps the producer's last sequence alive.
+    /// kept, and the delete horizon if one was given. An empty one keeps the producer's last sequence alive.
     pub fn finish_as(self, from: &BatchHeader) -> Result<Prepared, BuildError> {
         let max_timestamp = match from.attributes.timestamp_type() {
             TimestampType::CreateTime if self.count > 0 => self.max_timestamp,
             _ => from.max_timestamp,
         };
         let header = BatchHeader {
-            attributes: from.attributes.with_codec(self.compression.codec).with_delete_horizon(false),
+            attributes: from
+                .attributes
+                .with_codec(self.compression.codec)
+                .with_delete_horizon(self.attributes.has_delete_horizon()),
             base_timestamp: self.base_timestamp.unwrap_or(from.base_timestamp),
             max_timestamp,
             count: self.count,

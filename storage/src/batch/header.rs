@@ -195,6 +195,11 @@ impl BatchHeader {
         self.producer_id > NO_PRODUCER_ID
     }
 
+    /// When the tombstones of the batch may go, milliseconds since the epoch; `None` until compaction has decided.
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
+    }
+
     /// The CRC that the batch must carry with this header and these records.
     pub fn crc_over(&self, body: &[u8]) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c(&self.encode()[CRC_FROM..]), body)

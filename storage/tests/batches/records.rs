@@ -4,7 +4,7 @@ use crate::common::{Rec, biggest_allocation, build, codec, recs, seal};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use storage::batch::{BatchError, BatchHeader, RawBatch, RecordError, batches, records};
+use storage::batch::{BatchBuilder, BatchError, BatchHeader, RawBatch, RecordError, batches, records};
 use storage::compress::{Codec, CompressError, Compression, Compressor, compress, decompress};
 use storage::time::Wall;
 use storage::validate::{Invalid, Rules, validate};
@@ -39,6 +39,31 @@ proptest! {
         let open = records(&batch, LIMIT).expect("records");
         let back: Vec<_> = open.iter().map(|r| Rec::from(&r.expect("readable"))).collect();
         prop_assert_eq!(back, recs);
+    }
+
+    /// Compaction keeps some records: they stay what and where they were, with or without a horizon for tombstones.
+    #[test]
+    fn what_compaction_keeps_is_unchanged(
+        from in codec(), to in codec(), recs in recs(), keep: u32, horizon in prop::option::of(0i64..1 << 41),
+    ) {
+        let batch = RawBatch::first(&build(from, &recs)).expect("a batch");
+        let mut builder = BatchBuilder::new(to.into());
+        if let Some(at) = horizon {
+            builder = builder.delete_horizon(at);
+        }
+        let kept = |offset: i64| keep >> offset & 1 == 1;
+        let open = records(&batch, LIMIT).expect("records");
+        for record in open.iter().map(|record| record.expect("readable")).filter(|record| kept(record.offset)) {
+            builder.keep(&record, 0);
+        }
+        let left = RawBatch::first(&builder.finish_as(&batch.header).expect("a batch").to_bytes()).expect("a batch");
+        left.check_crc().expect("its CRC");
+        prop_assert_eq!(left.header.delete_horizon(), horizon);
+        prop_assert_eq!(left.header.last_offset(), batch.header.last_offset());
+        let open = records(&left, LIMIT).expect("records");
+        let back: Vec<_> = open.iter().map(|r| r.expect("readable")).map(|r| (r.offset, Rec::from(&r))).collect();
+        let expected: Vec<_> = (0i64..).zip(recs).filter(|(offset, _)| kept(*offset)).collect();
+        prop_assert_eq!(back, expected);
     }
 
     #[test]
