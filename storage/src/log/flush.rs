@@ -91,29 +91,23 @@ impl Unsynced {
 
     /// Blocks until all is durable. On an error the log has failed: nothing is retried, the directory goes offline.
     pub fn sync(self) -> Result<Synced, LogError> {
-        match self.try_sync() {
-            Ok(()) => Ok(Synced { up_to: self.up_to, round: self.round }),
-            Err(error) => {
-                self.shared.fail();
-                Err(error.into())
-            }
-        }
+        self.shared.sync_alone(|stored_epochs| self.try_sync(stored_epochs))?;
+        Ok(Synced { up_to: self.up_to, round: self.round })
     }
 
-    fn try_sync(&self) -> io::Result<()> {
+    fn try_sync(&self, stored_epochs: &mut u64) -> io::Result<()> {
         for file in &self.files {
             file.sync()?;
         }
         if self.names {
             self.shared.dir.sync()?;
         }
-        self.store_epochs()
+        self.store_epochs(stored_epochs)
     }
 
-    /// Of two syncs at once, the later one's epochs stay.
-    fn store_epochs(&self) -> io::Result<()> {
+    /// Of two syncs, the later one's epochs stay.
+    fn store_epochs(&self, stored: &mut u64) -> io::Result<()> {
         let Some(epochs) = &self.epochs else { return Ok(()) };
-        let mut stored = self.shared.stored_epochs.lock();
         if self.round >= *stored {
             write_epochs(self.shared.dir.disk(), &self.shared.dir.path(), epochs.entries())?;
             *stored = self.round;

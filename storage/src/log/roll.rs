@@ -19,7 +19,9 @@ impl LogWriter {
     pub(super) fn make_room(&mut self, more: Addition, base: Offset, now: Now) -> Result<(), AppendError> {
         let jitter_ms = self.jitter_ms();
         if self.active.is_done(more, &self.config, jitter_ms, now.wall)? {
-            self.roll(base, now)?;
+            // Without need no gap: if the write fails, the log must be able to go on where it ends.
+            let far = more.last_offset - self.log_end_offset > i64::from(i32::MAX);
+            self.roll(if far { base } else { self.log_end_offset }, now)?;
         }
         Ok(())
     }
@@ -49,7 +51,8 @@ impl LogWriter {
     /// would tell a lost end from one that never was. What the flusher has synced before costs nothing here.
     fn sync_active(&mut self) -> Result<(), LogError> {
         if self.synced_end_offset < self.log_end_offset {
-            self.active.writable()?.sync().inspect_err(|_| self.shared.fail())?;
+            let file = self.active.writable()?;
+            self.shared.sync_alone(|_| file.sync())?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The one owner of a log.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +30,8 @@ pub(super) struct Shared {
     failed: AtomicBool,
     /// Held by the owner while files shrink, vanish or change names, and the view is not yet the one to that.
     pub surgery: RwLock<()>,
-    /// The flush round of the epochs that the checkpoint file holds.
-    pub stored_epochs: Mutex<u64>,
+    /// Held during each sync. The flush round of the epochs that the checkpoint file holds.
+    syncing: Mutex<u64>,
 }
 
 impl Shared {
@@ -40,6 +41,16 @@ impl Shared {
 
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Does `sync` alone, and not after one that failed: the kernel tells of lost bytes once, then calls them clean. It is
+    /// given the flush round of the stored epochs.
+    pub fn sync_alone(&self, sync: impl FnOnce(&mut u64) -> io::Result<()>) -> Result<(), LogError> {
+        let mut stored_epochs = self.syncing.lock();
+        if self.has_failed() {
+            return Err(LogError::Failed);
+        }
+        Ok(sync(&mut stored_epochs).inspect_err(|_| self.fail())?)
     }
 }
 
@@ -93,7 +104,7 @@ impl LogWriter {
                 view: ArcSwap::from_pointee(view),
                 failed: AtomicBool::new(false),
                 surgery: RwLock::new(()),
-                stored_epochs: Mutex::new(0),
+                syncing: Mutex::new(0),
             }),
         }
     }

@@ -150,7 +150,8 @@ impl Load<'_> {
 
     /// Reads as much of the segment as must be read: nothing of one that is closed and trusted.
     fn look_into(&mut self, segment: &Segment, next: Option<Offset>) -> Result<Option<Walked>, LogError> {
-        let durable = next.is_some_and(|next| next <= self.start.recovery_point);
+        // A segment that ends at the point may have been closed after the sync: its batches are durable, its indexes not.
+        let durable = next.is_some_and(|next| next < self.start.recovery_point);
         let believed = (self.start.clean || durable) && !self.distrust;
         let trusted = believed && self.listing.has_indexes(segment.base_offset());
         if trusted && next.is_some() {
