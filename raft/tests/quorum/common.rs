@@ -8,10 +8,12 @@ use bytes::Bytes;
 use raft::{Alone, At, Frozen, Lane, Machine, Quorum, RestoreError, Settings, StartError, Status};
 use storage::disk::Disk;
 
+type Lines = Vec<(At, Vec<u8>)>;
+
 /// Remembers all commands with their places; answers with how many there were.
 #[derive(Clone, Default)]
 pub struct Diary {
-    pub lines: Arc<Mutex<Vec<(At, Vec<u8>)>>>,
+    pub lines: Arc<Mutex<Lines>>,
 }
 
 impl Diary {

@@ -101,7 +101,7 @@ async fn old_files_go_once_a_snapshot_holds_what_they_say() {
             propose(&quorum, &format!("command {i}")).await;
         }
         quorum.shutdown().await;
-        let (logs, snapshots) = files(&*disk);
+        let (logs, snapshots) = files(&disk);
         assert!(
             (1..commands / 20).contains(&logs) && snapshots == 1,
             "{logs} log files, {snapshots} snapshots"
