@@ -258,10 +258,10 @@ async fn a_wait_ends_with_the_epoch_it_began_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resigning_fails_those_who_wait_for_other_members() {
-    let log = MemoryLog::new();
-    let groups = loaded(&log).await;
-    let log = log.clone();
+async fn losing_the_lead_fails_those_who_wait_for_other_members() {
+    let memory = MemoryLog::new();
+    let groups = loaded(&memory).await;
+    let log = memory.clone();
     let committer = tokio::spawn(async move {
         loop {
             log.commit_all();
@@ -271,7 +271,15 @@ async fn resigning_fails_those_who_wait_for_other_members() {
     settle(&groups, Duration::from_secs(30)).await;
     let mut joining = Box::pin(groups.join(join("", Duration::from_secs(30))));
     assert!(joining.as_mut().now_or_never().is_none());
-    groups.resigned(0, 1);
+    groups.elected(0, 1, memory.clone());
+    assert!(joining.as_mut().now_or_never().is_none(), "it was elected already");
+    memory.lead(2);
+    groups.elected(0, 2, memory.clone());
+    assert_eq!(joining.await.unwrap_err().error, ErrorCode::NotCoordinator);
+    until_loaded(&groups).await;
+    let mut joining = Box::pin(groups.join(join("", Duration::from_secs(30))));
+    assert!(joining.as_mut().now_or_never().is_none());
+    groups.resigned(0, 2);
     assert_eq!(joining.await.unwrap_err().error, ErrorCode::NotCoordinator);
     committer.abort();
 }

@@ -5,3 +5,4 @@ mod golden;
 mod runner;
 mod scenarios;
 mod soak;
+mod transactions;
