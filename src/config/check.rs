@@ -29,6 +29,8 @@ pub enum Invalid {
     ReadOnly { name: String },
     #[error("{name} can only be changed for one broker, not as the default of all")]
     PerBroker { name: String },
+    #[error("{name} can only be changed for one listener, as listener.name.<listener>.{name}")]
+    PerListener { name: String },
     #[error("{name} is not a list: nothing can be appended to it or taken from it")]
     NotAList { name: String },
 }
@@ -59,7 +61,8 @@ impl fmt::Display for Value {
 
 /// Reads `text` as a value of `key`. White space around it does not count.
 pub fn check(key: &Key, text: &str) -> Result<Value, Invalid> {
-    parse(key.kind, text.trim()).filter(|value| fits(key, value)).ok_or_else(|| Invalid::Value {
+    let value = parse(key.kind, text.trim()).map(|value| without_repeats(key, value));
+    value.filter(|value| fits(key, value)).ok_or_else(|| Invalid::Value {
         name: key.name.into(),
         value: text.into(),
         expected: expected(key),
@@ -83,6 +86,18 @@ fn parse(kind: Kind, text: &str) -> Option<Value> {
         Kind::Double => text.parse().ok().filter(|ratio: &f64| !ratio.is_nan()).map(Value::Ratio),
         Kind::Text | Kind::Class | Kind::Password => Some(Value::Text(text.into())),
         Kind::List => Some(Value::List(split_list(text))),
+    }
+}
+
+/// A choice of words holds each word once; other lists may repeat.
+fn without_repeats(key: &Key, value: Value) -> Value {
+    match value {
+        Value::List(mut items) if matches!(key.rule, Rule::OneOf(_)) => {
+            let mut seen = std::collections::BTreeSet::new();
+            items.retain(|item| seen.insert(item.clone()));
+            Value::List(items)
+        }
+        other => other,
     }
 }
 

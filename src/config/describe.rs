@@ -85,7 +85,8 @@ impl BrokerConfig {
 
     /// A topic's settings, `overrides` being its own.
     pub fn describe_topic(&self, overrides: &Overrides) -> Vec<Described> {
-        shown(Scope::Topic).map(|key| inherited(&self.layers, key, overrides, Source::Topic)).collect()
+        let keys = shown(Scope::Topic, overrides);
+        keys.map(|key| inherited(&self.layers, key, overrides, Source::Topic)).collect()
     }
 
     /// A group's settings, `overrides` being its own.
@@ -97,12 +98,12 @@ impl BrokerConfig {
             }
             described
         };
-        shown(Scope::Group).map(described).collect()
+        shown(Scope::Group, overrides).map(described).collect()
     }
 
     /// A client metrics subscription's settings.
     pub fn describe_client_metrics(&self, overrides: &Overrides) -> Vec<Described> {
-        let keys = shown(Scope::ClientMetrics);
+        let keys = shown(Scope::ClientMetrics, overrides);
         keys.map(|key| inherited(&self.layers, key, overrides, Source::ClientMetrics)).collect()
     }
 }
@@ -114,8 +115,8 @@ pub(super) fn effective(layers: &Layers, key: &Key, overrides: &Overrides) -> Op
     own.or_else(broker).or_else(|| key.default.and_then(|text| check(key, text).ok()))
 }
 
-fn shown(scope: Scope) -> impl Iterator<Item = &'static Key> {
-    keys::of(scope).filter(|key| !key.internal)
+fn shown(scope: Scope, overrides: &Overrides) -> impl Iterator<Item = &'static Key> {
+    keys::of(scope).filter(|key| !key.internal || overrides.contains_key(key.name))
 }
 
 fn broker_key(layers: &Layers, key: &'static Key) -> Described {

@@ -106,6 +106,7 @@ fn explain(settings: &BTreeMap<String, Setting>, why: &Invalid) -> ConfigError {
         | Invalid::Value { name, .. }
         | Invalid::ReadOnly { name }
         | Invalid::PerBroker { name }
+        | Invalid::PerListener { name }
         | Invalid::NotAList { name } => name.as_str(),
     };
     let origin = settings.get(name).map_or(String::new(), |setting| format!(" ({})", setting.origin));

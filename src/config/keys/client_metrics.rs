@@ -2,5 +2,8 @@
 
 use crate::config::key::{Key, int, list};
 
-pub(super) const KEYS: &[Key] =
-    &[int("interval.ms").default("300000"), list("match").default(""), list("metrics").default("")];
+pub(super) const KEYS: &[Key] = &[
+    int("interval.ms").default("300000").between(100, 3_600_000),
+    list("match").default(""),
+    list("metrics").default(""),
+];

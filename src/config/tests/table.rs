@@ -80,6 +80,8 @@ fn row(scope: &str, key: &Key, kafka: Option<&Vec<&str>>) -> String {
     let kafka = |column: usize| kafka.map_or("", |row| row[column]);
     let default = if own { kafka(3) } else { key.default.unwrap_or("null") };
     let unruled = ["", "null", "non-empty list", "non-empty string", "non-null string"].contains(&kafka(4));
+    // Kafka checks it, but not where the others are defined.
+    let key = if scope == "client-metrics" { &Key { rule: Rule::Any, ..*key } } else { key };
     let rule = rule_name(key).unwrap_or_else(|| if unruled { kafka(4) } else { "" }.to_owned());
     let internal = if key.internal { "internal" } else { "" };
     [scope, key.name, type_name(key.kind), default, &rule, mode_name(key.mode), internal].join("\t")

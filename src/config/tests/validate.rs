@@ -44,7 +44,25 @@ const GROUP: &[(&str, &str)] = &[
     ("nope=1", "unknown group configuration: nope"),
     (
         "consumer.heartbeat.interval.ms=60000",
-        "consumer.heartbeat.interval.ms is 60000, more than consumer.session.timeout.ms, which is 45000",
+        "consumer.heartbeat.interval.ms is 60000, more than group.consumer.max.heartbeat.interval.ms, which is 15000",
+    ),
+    (
+        "consumer.session.timeout.ms=1",
+        "consumer.session.timeout.ms is 1, less than group.consumer.min.session.timeout.ms, which is 45000",
+    ),
+    (
+        "streams.num.standby.replicas=3",
+        "streams.num.standby.replicas is 3, more than group.streams.max.standby.replicas, which is 2",
+    ),
+];
+
+const CLIENT_METRICS: &[(&str, &str)] = &[
+    ("interval.ms=1000;metrics=org.apache;match=client_id=a.*,client_source_port=1", "ok"),
+    ("interval.ms=5", "invalid value \"5\" for interval.ms: expected a whole number from 100 to 3600000"),
+    (
+        "match=x=y",
+        "invalid value \"x=y\" for match: expected name=pattern, the name being one of client_instance_id, client_id, \
+         client_software_name, client_software_version, client_source_address, client_source_port",
     ),
 ];
 
@@ -65,7 +83,13 @@ fn overrides(text: &str) -> Overrides {
 #[test]
 fn settings_are_held_to_their_rules() {
     let broker = BrokerConfig::default();
-    for (scope, cases) in [(Scope::Topic, TOPIC), (Scope::Group, GROUP), (Scope::Broker, BROKER)] {
+    let scopes = [
+        (Scope::Topic, TOPIC),
+        (Scope::Group, GROUP),
+        (Scope::Broker, BROKER),
+        (Scope::ClientMetrics, CLIENT_METRICS),
+    ];
+    for (scope, cases) in scopes {
         for (settings, expected) in cases {
             let outcome = validate_all(scope, &overrides(settings), &broker);
             assert_eq!(outcome.map_or_else(|why| why.to_string(), |()| "ok".into()), *expected);
@@ -81,6 +105,11 @@ fn only_dynamic_keys_change_at_run_time() {
         ("listeners", false, "listeners can only be changed for one broker, not as the default of all"),
         ("log.retention.hours", true, "log.retention.hours can only be changed by a restart"),
         ("no.such.key", false, "ok"),
+        (
+            "ssl.keystore.password",
+            true,
+            "ssl.keystore.password can only be changed for one listener, as listener.name.<listener>.ssl.keystore.password",
+        ),
     ];
     for (name, per_broker, expected) in cases {
         let outcome = validate_dynamic(name, per_broker);
