@@ -167,6 +167,8 @@ fn aborted_transactions_of_a_fetch() {
         let found = collect_aborted(&txns, from, below);
         assert_eq!(found, Aborted { txns: expected, complete }, "{from}..{below}");
     }
+    // What begins at the stable offset of the last one is beyond a fetch that ends there.
+    assert!(collect_aborted(&txns[..2], 11, 21).complete);
 }
 
 #[test]

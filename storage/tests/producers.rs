@@ -175,3 +175,14 @@ fn a_snapshot_whose_count_lies_is_refused() {
     bytes[2..6].copy_from_slice(&crc);
     assert_eq!(Producers::decode_snapshot(&bytes, 0).err(), Some(SnapshotError::Size));
 }
+
+#[test]
+fn a_snapshot_with_a_producer_twice_is_refused() {
+    let mut partition = Partition::default();
+    partition.step("txn 1/0 0+1");
+    let bytes = partition.producers.encode_snapshot();
+    let mut body = [&bytes[6..], &bytes[10..]].concat();
+    body[3] = 2;
+    let bytes = [&bytes[..2], &crc32c::crc32c(&body).to_be_bytes(), &body].concat();
+    assert_eq!(Producers::decode_snapshot(&bytes, 1).err(), Some(SnapshotError::Twice(1)));
+}

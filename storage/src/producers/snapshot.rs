@@ -26,6 +26,8 @@ pub enum SnapshotError {
     Crc,
     #[error("snapshot's size does not fit its count")]
     Size,
+    #[error("snapshot has producer {0} twice, or its transaction begins where another does")]
+    Twice(i64),
 }
 
 impl Producers {
@@ -62,8 +64,10 @@ impl Producers {
         let mut producers = Self::starting_at(end);
         for entry in entries.chunks_exact(ENTRY_LEN) {
             let (id, state) = get_entry(entry).ok_or(SnapshotError::Size)?;
-            producers.open.extend(state.txn_first_offset.map(|first| (first, id)));
-            producers.states.insert(id, state);
+            let open = state.txn_first_offset.and_then(|first| producers.open.insert(first, id));
+            if open.is_some() || producers.states.insert(id, state).is_some() {
+                return Err(SnapshotError::Twice(id));
+            }
         }
         Ok(producers)
     }
