@@ -43,6 +43,14 @@ pub struct Segment {
     pub(crate) recent: Recent,
 }
 
+/// Where a segment is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub end_offset: Offset,
+    /// Bytes below it.
+    pub kept: u64,
+}
+
 impl Segment {
     /// The segment in the files named after `base_offset`, whose log has `len` bytes.
     pub(crate) fn new(dir: Arc<Directory>, base_offset: Offset, len: u64) -> Segment {
@@ -196,6 +204,21 @@ impl Segment {
         Ok(None)
     }
 
+    /// Behind the last batch that lies below `offset`, which is above the base.
+    pub(crate) fn place_before(&self, offset: Offset) -> Result<Place, ScanError> {
+        // An index entry bears the last offset of its batch: the batch found by it is below.
+        let from = self.position_before(offset - 1)?;
+        let mut place = Place { end_offset: self.base_offset, kept: 0 };
+        for found in Scan::new(self.file(Open::Read)?, from, self.len()) {
+            let found = found?;
+            if found.header.last_offset() >= offset {
+                break;
+            }
+            place = Place { end_offset: found.header.next_offset(), kept: found.end() };
+        }
+        Ok(place)
+    }
+
     /// A batch boundary at or before the batch that holds `offset`, from the index.
     fn position_before(&self, offset: Offset) -> Result<u64, ScanError> {
         let entry = self.offsets.lookup(&self.dir, offset);
@@ -218,6 +241,12 @@ impl Segment {
             Err(IndexError::Io(e)) => Err(e),
             Err(IndexError::Corrupt(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
         }
+    }
+
+    /// An offset before which no record is as late as `timestamp`.
+    pub(crate) fn offset_before(&self, timestamp: i64) -> io::Result<Offset> {
+        let entry = usable(self.times.lookup(&self.dir, timestamp))?;
+        Ok(entry.map_or(self.base_offset, |e| e.offset))
     }
 
     /// The latest timestamp and the last offset of its batch, among what the files hold.

@@ -86,10 +86,10 @@ impl Active {
         now: Wall,
     ) -> Result<bool, ScanError> {
         if self.len() == 0 {
-            return Ok(self.offset_too_far(more.last_offset));
+            return Ok(false);
         }
         let too_big = self.len() + more.bytes > u64::from(config.segment_bytes);
-        if too_big || self.segment.index_is_full() || self.offset_too_far(more.last_offset) {
+        if too_big || self.segment.index_is_full() || self.is_too_far(more.last_offset) {
             return Ok(true);
         }
         let most_ms = config.segment_ms.saturating_sub(jitter_ms) as i64;
@@ -113,7 +113,7 @@ impl Active {
     }
 
     /// Offsets in the indexes are 31 bits from the base.
-    fn offset_too_far(&self, offset: Offset) -> bool {
+    pub fn is_too_far(&self, offset: Offset) -> bool {
         offset - self.segment.base_offset() > i64::from(i32::MAX)
     }
 }

@@ -74,11 +74,15 @@ impl LogWriter {
         self.append_next(&mut batch, Some(marker), leader_epoch, now)
     }
 
-    /// Appends what the leader sent, as it is. Offsets may leave gaps, but never go back.
+    /// Appends what the leader sent, as it is. Offsets may leave gaps, but never go back, except that the first batch of an
+    /// empty log may begin below its start.
     pub fn append_as_follower(&mut self, records: &Bytes, now: Now) -> Result<Appended, AppendError> {
         self.check_alive()?;
         let found = self.check_follows(records)?;
         let (base, mut rest) = (self.first_offset_of(&found), records.clone());
+        if base < self.log_end_offset {
+            self.restart_below(base, now)?;
+        }
         let mut group = Vec::new();
         let mut found = found.into_iter().peekable();
         while let Some(batch) = found.next() {
@@ -124,7 +128,8 @@ impl LogWriter {
             let batch = batch?;
             batch.check_crc()?;
             let (offset, next) = (batch.header.base_offset, batch.header.next_offset());
-            if offset < end || next <= offset {
+            let around_start = found.is_empty() && self.log_start_offset == end && next > end;
+            if next <= offset || offset < end && !around_start {
                 return Err(AppendError::NotNext { offset, end });
             }
             end = next;

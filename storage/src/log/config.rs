@@ -18,6 +18,8 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// `cleanup.policy` contains `delete`. Without it only what lies below the log start goes.
     pub delete: bool,
+    /// `cleanup.policy` contains `compact`.
+    pub compact: bool,
     /// How long removed files stay for readers that have just found them.
     pub file_delete_delay_ms: u64,
     /// How long a producer without open transaction is remembered (`producer.id.expiration.ms`).
@@ -37,6 +39,7 @@ impl Default for LogConfig {
             retention_ms: Some(7 * DAY_MS),
             retention_bytes: None,
             delete: true,
+            compact: false,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: DAY_MS,
         }

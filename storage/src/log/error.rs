@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::batch::{BatchError, BuildError};
+use crate::batch::{BatchError, BuildError, RecordError};
 use crate::log::Offset;
 use crate::producers::ProducerError;
 use crate::segment::scan::ScanError;
@@ -68,6 +68,8 @@ pub enum ReadError {
     OutOfRange { offset: Offset, start: Offset, end: Offset },
     #[error(transparent)]
     Malformed(#[from] BatchError),
+    #[error(transparent)]
+    Records(#[from] RecordError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }

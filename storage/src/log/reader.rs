@@ -30,14 +30,6 @@ pub struct Read {
     pub view: Arc<LogView>,
 }
 
-/// A record that a timestamp was looked up for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimestampedOffset {
-    pub timestamp: i64,
-    pub offset: Offset,
-    pub leader_epoch: i32,
-}
-
 impl LogReader {
     pub(super) fn new(shared: Arc<Shared>) -> LogReader {
         LogReader { shared }

@@ -21,8 +21,8 @@ pub struct Retained {
 }
 
 impl LogWriter {
-    /// Removes whole segments from the front, as far as all of their records are below the high watermark, and raises the
-    /// log start. If that is all of them, a new one is begun first.
+    /// Removes whole segments from the front, as far as all of their records are below the high watermark and durable, and
+    /// raises the log start. If that is all of them, a new one is begun first.
     pub fn retain(&mut self, now: Now, high_watermark: Offset) -> Result<Retained, LogError> {
         self.check_alive()?;
         let count = self.removable(now, high_watermark)?;
@@ -30,7 +30,7 @@ impl LogWriter {
             return Ok(Retained { log_start_offset: self.log_start_offset, ..Retained::default() });
         }
         if count == self.segments.len() {
-            self.roll(self.log_end_offset, now)?;
+            self.roll(now)?;
         }
         let removed: Vec<Arc<Segment>> = self.segments[..count].to_vec();
         let start = self.segments[count].base_offset();
@@ -52,11 +52,13 @@ impl LogWriter {
     /// How many segments at the front may go.
     fn removable(&self, now: Now, high_watermark: Offset) -> Result<usize, LogError> {
         let (mut count, mut excess) = (0, self.excess_bytes());
+        // Durable: else a power cut could take what follows the removed segments and leave what lies behind that.
+        let limit = high_watermark.min(self.synced_end_offset);
         for (nth, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(nth + 1).map_or(self.log_end_offset, |s| s.base_offset());
             let is_empty_last = nth + 1 == self.segments.len() && segment.is_empty();
             let too_much = excess.is_some_and(|excess| excess >= segment.len());
-            if next > high_watermark || is_empty_last {
+            if next > limit || is_empty_last {
                 break;
             }
             if next > self.log_start_offset && !too_much && !self.is_expired(segment, now)? {

@@ -15,21 +15,25 @@ use super::writer::LogWriter;
 use super::{LogConfig, Offset};
 
 impl LogWriter {
-    /// Begins a new segment if `more`, whose first offset is `base`, does not belong into the active one.
+    /// Begins a new segment if `more`, from offset `base` on, does not belong into the active one.
     pub(super) fn make_room(&mut self, more: Addition, base: Offset, now: Now) -> Result<(), AppendError> {
         let jitter_ms = self.jitter_ms();
         if self.active.is_done(more, &self.config, jitter_ms, now.wall)? {
-            // Without need no gap: if the write fails, the log must be able to go on where it ends.
-            let far = more.last_offset - self.log_end_offset > i64::from(i32::MAX);
-            self.roll(if far { base } else { self.log_end_offset }, now)?;
+            self.roll(now)?;
+        }
+        if self.active.is_too_far(more.last_offset) {
+            // A gap of more than 31 bits: not even the new, empty segment reaches across.
+            let last = self.segments.len() - 1;
+            self.surgery(|log| log.begin_at(base, last, now))?;
         }
         Ok(())
     }
 
-    /// Closes the active segment; appends go to a new one from `base` on. On an error the log is as before.
-    pub(super) fn roll(&mut self, base: Offset, now: Now) -> Result<(), LogError> {
+    /// Closes the active segment; appends go to a new one that begins at the log end, even if a gap follows: recovery relies
+    /// on it. On an error the log is as before.
+    pub(super) fn roll(&mut self, now: Now) -> Result<(), LogError> {
         self.close_active()?;
-        let fresh = new_segment(&self.shared.dir, base, &self.config)?;
+        let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)?;
         self.active.segment.seal();
         Arc::make_mut(&mut self.segments).push(fresh.clone());
         self.active = Active::new(fresh, 0, now.wall);
@@ -43,18 +47,10 @@ impl LogWriter {
         for file in self.active.segment.write_indexes(true)? {
             self.pending.file(file);
         }
-        self.sync_active()?;
-        self.write_snapshot()
-    }
-
-    /// A closed log is durable before anything follows it: offsets may have gaps, so that after a power cut nothing
-    /// would tell a lost end from one that never was. What the flusher has synced before costs nothing here.
-    fn sync_active(&mut self) -> Result<(), LogError> {
-        if self.synced_end_offset < self.log_end_offset {
-            let file = self.active.writable()?;
-            self.shared.sync_alone(|_| file.sync())?;
+        if let Some(file) = self.active.unsynced_file() {
+            self.pending.file(file);
         }
-        Ok(())
+        self.write_snapshot()
     }
 
     fn write_snapshot(&mut self) -> Result<(), LogError> {

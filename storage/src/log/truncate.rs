@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use crate::disk::Open;
-use crate::segment::Segment;
 use crate::segment::directory::if_exists;
 use crate::segment::names::{SNAPSHOT, file_name, parse_name};
+use crate::segment::{Place, Segment};
 use crate::time::Now;
 
 use super::active::Active;
@@ -24,16 +24,16 @@ use super::writer::LogWriter;
 use super::{LogConfig, Offset};
 
 impl LogWriter {
-    /// Drops `offset` and all above, durably. Batches go whole: one that `offset` lies within is lost.
-    pub fn truncate_to(&mut self, offset: Offset, now: Now) -> Result<(), LogError> {
+    /// Drops `offset` and all above, durably. Batches go whole: the log ends behind the last one that is all below.
+    /// Answers where that is.
+    pub fn truncate_to(&mut self, offset: Offset, now: Now) -> Result<Offset, LogError> {
         self.check_alive()?;
-        if offset >= self.log_end_offset {
-            return Ok(());
-        }
         if offset < self.log_start_offset {
-            return self.truncate_fully_and_start_at(offset, now);
+            self.truncate_fully_and_start_at(offset, now)?;
+        } else if offset < self.log_end_offset {
+            self.surgery(|log| log.cut(offset, now))?;
         }
-        self.surgery(|log| log.cut(offset, now))
+        Ok(self.log_end_offset)
     }
 
     /// Drops everything, durably; the log goes on at `offset`.
@@ -66,21 +66,35 @@ impl LogWriter {
     fn cut(&mut self, offset: Offset, now: Now) -> Result<(), LogError> {
         let nth = self.segments.partition_point(|s| s.base_offset() < offset).saturating_sub(1);
         let segment = self.segments[nth].clone();
-        let kept = segment.find(offset, segment.len())?.unwrap_or(segment.len());
+        let Place { end_offset, kept } = segment.place_before(offset)?;
+        // The log start may lie within the batch that goes.
+        let end_offset = end_offset.max(self.log_start_offset);
         if kept == 0 {
-            return self.begin_at(offset, nth, now);
+            return self.begin_at(end_offset, nth, now);
         }
-        let closed = cut_segment(&segment, kept, offset, &self.config)?;
-        for file in closed.write_indexes(true)? {
-            self.pending.file(file);
+        if kept < segment.len() {
+            let closed = cut_segment(&segment, kept, end_offset, &self.config)?;
+            for file in closed.write_indexes(true)? {
+                self.pending.file(file);
+            }
+            closed.seal();
+            Arc::make_mut(&mut self.segments)[nth] = closed;
         }
-        closed.seal();
-        Arc::make_mut(&mut self.segments)[nth] = closed;
-        self.begin_at(offset, nth + 1, now)
+        self.begin_at(end_offset, nth + 1, now)
+    }
+
+    /// Gives an empty log a file that begins at `base`, below its end: for a batch that the log start lies within.
+    pub(super) fn restart_below(&mut self, base: Offset, now: Now) -> Result<(), LogError> {
+        self.surgery(|log| {
+            let end_offset = log.log_end_offset;
+            log.begin_at(base, 0, now)?;
+            log.log_end_offset = end_offset;
+            Ok(())
+        })
     }
 
     /// Removes the segments from the nth on and begins an empty one at `offset`, where the log ends now.
-    fn begin_at(&mut self, offset: Offset, nth: usize, now: Now) -> Result<(), LogError> {
+    pub(super) fn begin_at(&mut self, offset: Offset, nth: usize, now: Now) -> Result<(), LogError> {
         let removed = Arc::make_mut(&mut self.segments).split_off(nth);
         for segment in removed.iter().rev() {
             self.remove_files(segment, now)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::disk::{Disk, Entry, File, Open, create_dir_durably};
+use crate::disk::{Disk, Entry, File, Open, create_dir_durably, parent};
 use crate::files::FileCache;
 
 use crate::log::LogEnv;
@@ -74,10 +74,7 @@ impl Directory {
         self.disk().rename(&path, to)?;
         self.files().forget(&path);
         *path = to.to_owned();
-        match to.parent() {
-            Some(parent) => self.disk().sync_dir(parent),
-            None => Ok(()),
-        }
+        self.disk().sync_dir(parent(to))
     }
 }
 

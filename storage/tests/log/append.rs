@@ -100,3 +100,38 @@ fn a_repetition_is_recognised_also_after_reopening() {
         assert!(matches!(gap, Err(AppendError::Producer(_))), "{gap:?}");
     }
 }
+
+#[test]
+fn a_follower_keeps_offsets_epochs_and_gaps() {
+    let fixture = Fixture::new(LogConfig { index_interval_bytes: 0, ..LogConfig::default() });
+    let mut log = fixture.open(CLEAN);
+    let mut expected = Vec::new();
+    // The last two are farther from the first than an index entry can say.
+    for (base, epoch) in [(0, 1), (5, 1), (7, 3), (1 << 32, 3), (1 << 33, 4)] {
+        let mut sent = batch(2, 10, 0);
+        sent.assign(base, epoch);
+        log.append_as_follower(&sent.to_bytes(), at(0)).unwrap();
+        expected.push((base, base + 1));
+    }
+    assert_eq!(fixture.logs().len(), 3);
+    for start in [CLEAN, CRASHED] {
+        if start == CLEAN {
+            log.close().unwrap();
+        }
+        log = fixture.open(storage::log::Start { recovery_point: log.log_end_offset(), ..start });
+        for from in [0, 2, 5, 6, 9, 1 << 32, (1 << 32) + 2, 1 << 33] {
+            let rest: Vec<_> = expected.iter().copied().filter(|(_, last)| *last >= from).collect();
+            assert_eq!(read_all(&log, from, 1), rest, "{start:?} {from}");
+        }
+        let epochs: Vec<_> = log.epochs().entries().iter().map(|e| (e.epoch, e.start_offset)).collect();
+        assert_eq!(epochs, [(1, 0), (3, 7), (4, 1 << 33)]);
+    }
+    for bytes in [batch(1, 1, 0).to_bytes(), batch(1, 1, 0).to_bytes().slice(..60)] {
+        assert!(log.append_as_follower(&bytes, at(0)).is_err());
+    }
+    let mut damaged = batch(1, 10, 0);
+    damaged.assign(1 << 34, 4);
+    damaged.header.crc ^= 1;
+    assert!(log.append_as_follower(&damaged.to_bytes(), at(0)).is_err());
+    assert_eq!(log.log_end_offset(), (1 << 33) + 2);
+}

@@ -2,3 +2,10 @@
 
 mod append;
 mod fixture;
+mod flush;
+mod lookup;
+mod model;
+mod recover;
+mod retain;
+mod transactions;
+mod truncate;

@@ -113,7 +113,8 @@ impl Load<'_> {
         let all = self.listing.segments();
         let (mut empty, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, len)| *len == 0);
         let sound = self.filled_segments(&found)?;
-        let last = empty.pop_if(|(base, _)| sound && *base >= self.log_end_offset);
+        let follows = |base| base >= self.log_end_offset && !self.is_behind_a_hole(base);
+        let last = empty.pop_if(|(base, _)| sound && follows(*base));
         if !empty.is_empty() {
             self.remove_segments(&empty)?;
         }
@@ -123,10 +124,14 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// False if something broken ended them early.
+    /// False if something broken or missing ended them early.
     fn filled_segments(&mut self, found: &[(Offset, u64)]) -> Result<bool, LogError> {
         for (nth, &(base, len)) in found.iter().enumerate() {
             let next = found.get(nth + 1).map(|(base, _)| *base);
+            if self.is_behind_a_hole(base) {
+                self.remove_segments(&found[nth..])?;
+                return Ok(false);
+            }
             let walked = self.look_into_next(base, len, next)?;
             if walked.is_some_and(|walked| walked.broken.is_some()) {
                 self.remove_segments(&found[nth + 1..])?;
@@ -146,6 +151,16 @@ impl Load<'_> {
         self.segments.push(segment.clone());
         self.log_end_offset = base;
         self.look_into(&segment, next)
+    }
+
+    /// Above the recovery point each segment begins where the one before it ends (compaction stays below, a roll leaves no
+    /// gap). Otherwise a power cut took what lay between: records behind a hole would be offered as if it were not there.
+    /// Kafka compacts above its recovery point; of a log without one nothing can be told.
+    fn is_behind_a_hole(&self, base: Offset) -> bool {
+        let point = self.start.recovery_point;
+        let ours = !self.config.compact || point > 0;
+        let in_doubt = !self.start.clean && base > point && !self.segments.is_empty();
+        in_doubt && ours && base != self.log_end_offset
     }
 
     /// Reads as much of the segment as must be read: nothing of one that is closed and trusted.
@@ -218,7 +233,7 @@ impl Load<'_> {
 
     fn remove_segments(&mut self, found: &[(Offset, u64)]) -> Result<(), LogError> {
         for (base, len) in found {
-            tracing::warn!(dir = %self.dir.path().display(), base, len, "removed a segment behind a broken one");
+            tracing::warn!(dir = %self.dir.path().display(), base, len, "removed a segment behind lost or damaged batches");
             for name in Segment::new(self.dir.clone(), *base, *len).file_names() {
                 if_exists(self.dir.remove_file(&name))?;
             }
@@ -261,7 +276,8 @@ impl Load<'_> {
         self.segments.clear();
         self.remove_segments(&self.listing.segments())?;
         self.segments.push(new_segment(&self.dir, start, &self.config)?);
-        self.pending.names_changed();
+        // At once: behind a first segment that a power cut has taken, a second one would look like the whole log.
+        self.dir.sync()?;
         (self.log_end_offset, self.pace) = (start, 0);
         Ok(())
     }

@@ -1,0 +1,56 @@
+//! Records by time.
+
+use storage::batch::{BatchBuilder, Prepared};
+use storage::compress::{Codec, Compression};
+use storage::log::{LogConfig, TimestampedOffset};
+
+use crate::fixture::*;
+
+/// A batch with a record for each timestamp.
+fn stamped(codec: Codec, timestamps: &[i64]) -> Prepared {
+    let mut builder = BatchBuilder::new(Compression { codec, level: None });
+    timestamps.iter().for_each(|ts| builder.push(*ts, None, Some(&[7; 40]), &[]));
+    builder.finish().unwrap()
+}
+
+#[test]
+fn the_first_record_not_older_is_found() {
+    // Out of order on purpose; record n has the nth timestamp.
+    let batches: [&[i64]; 6] = [&[10, 30, 20], &[5], &[30, 31], &[25, 40, 35], &[1], &[40, 39]];
+    let all: Vec<i64> = batches.concat();
+    for (codec, segment_bytes) in [(Codec::None, 10_000), (Codec::Lz4, 250), (Codec::Zstd, 250)] {
+        let config = LogConfig { segment_bytes, index_interval_bytes: 0, ..LogConfig::default() };
+        let fixture = Fixture::new(config);
+        let mut log = fixture.open(CLEAN);
+        for batch in batches {
+            append(&mut log, stamped(codec, batch), 4);
+        }
+        for reopened in [false, true] {
+            if reopened {
+                log.close().unwrap();
+                log = fixture.open(CLEAN);
+            }
+            for start in [0, 2, 7] {
+                log.advance_log_start(start.max(log.log_start_offset())).unwrap();
+                for timestamp in 0..42 {
+                    for below in [0, 3, 8, 12] {
+                        let expected =
+                            (log.log_start_offset()..below).find(|n| all[*n as usize] >= timestamp);
+                        let found = log.reader().offset_for_timestamp(timestamp, below).unwrap();
+                        assert_eq!(found.map(|f| f.offset), expected, "{timestamp} {start} {below}");
+                    }
+                }
+                let latest = log.reader().offset_of_max_timestamp(12).unwrap();
+                assert_eq!(latest, Some(TimestampedOffset { timestamp: 40, offset: 7, leader_epoch: 4 }));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_log_has_no_times() {
+    let fixture = Fixture::new(small());
+    let log = fixture.open(CLEAN);
+    assert_eq!(log.reader().offset_for_timestamp(0, 10).unwrap(), None);
+    assert_eq!(log.reader().offset_of_max_timestamp(10).unwrap(), None);
+}
