@@ -121,6 +121,35 @@ fn spoil(path: &std::path::Path, how: &str) {
 }
 
 #[test]
+fn nothing_is_offered_behind_a_hole() {
+    // What a power cut took of the middle segment, and of the first -> log end, with a recovery point of 0, and of 10
+    for (base, kept, ends) in [(5, Some(0), [5, 12]), (5, None, [5, 12]), (0, Some(0), [0, 12])] {
+        for (recovery_point, end) in [0, 10].into_iter().zip(ends) {
+            let (fixture, _) = filled();
+            match kept {
+                Some(len) => fs::write(segment(&fixture, base, "log"), vec![0; len]).unwrap(),
+                None => fs::remove_file(segment(&fixture, base, "log")).unwrap(),
+            }
+            let log = fixture.open(crashed(recovery_point));
+            assert_eq!(log.log_end_offset(), end, "{base} {kept:?} {recovery_point}");
+        }
+    }
+}
+
+#[test]
+fn what_a_failed_roll_left_is_not_the_end_of_a_segment() {
+    for start in [CLEAN, crashed(0), crashed(12)] {
+        let (fixture, all) = filled();
+        for base in [2, 11] {
+            fs::write(segment(&fixture, base, "log"), []).unwrap();
+        }
+        let log = fixture.open(start);
+        assert_eq!(read_all(&log, 0, 500), all, "{start:?}");
+        assert_eq!(fixture.logs().len(), 3, "{start:?}");
+    }
+}
+
+#[test]
 fn leftovers_go_and_unknown_files_stay() {
     let (fixture, all) = filled();
     let leftovers = [

@@ -108,37 +108,23 @@ impl Load<'_> {
         })
     }
 
-    /// Empty segments count only as the last: others are what a failed roll left, and may lie within the one before.
     fn segments(&mut self) -> Result<(), LogError> {
-        let all = self.listing.segments();
-        let (mut empty, found): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, len)| *len == 0);
-        let sound = self.filled_segments(&found)?;
-        let follows = |base| base >= self.log_end_offset && !self.is_behind_a_hole(base);
-        let last = empty.pop_if(|(base, _)| sound && follows(*base));
-        if !empty.is_empty() {
-            self.remove_segments(&empty)?;
-        }
-        if let Some((base, len)) = last {
-            self.look_into_next(base, len, None)?;
+        let found = self.listing.segments();
+        for (nth, &(base, len)) in found.iter().enumerate() {
+            if len == 0 && base < self.log_end_offset && !self.segments.is_empty() {
+                // Left by a roll that failed: the segment before it went on.
+                self.remove_segments(&found[nth..=nth])?;
+                continue;
+            }
+            if self.is_behind_a_hole(base) {
+                return self.remove_segments(&found[nth..]);
+            }
+            let next = found[nth + 1..].iter().find(|(_, len)| *len > 0).map(|(base, _)| *base);
+            if self.look_into_next(base, len, next)?.is_some_and(|walked| walked.broken.is_some()) {
+                return self.remove_segments(&found[nth + 1..]);
+            }
         }
         Ok(())
-    }
-
-    /// False if something broken or missing ended them early.
-    fn filled_segments(&mut self, found: &[(Offset, u64)]) -> Result<bool, LogError> {
-        for (nth, &(base, len)) in found.iter().enumerate() {
-            let next = found.get(nth + 1).map(|(base, _)| *base);
-            if self.is_behind_a_hole(base) {
-                self.remove_segments(&found[nth..])?;
-                return Ok(false);
-            }
-            let walked = self.look_into_next(base, len, next)?;
-            if walked.is_some_and(|walked| walked.broken.is_some()) {
-                self.remove_segments(&found[nth + 1..])?;
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     fn look_into_next(
@@ -149,7 +135,7 @@ impl Load<'_> {
     ) -> Result<Option<Walked>, LogError> {
         let segment = Arc::new(Segment::new(self.dir.clone(), base, len));
         self.segments.push(segment.clone());
-        self.log_end_offset = base;
+        self.log_end_offset = next.unwrap_or(base);
         self.look_into(&segment, next)
     }
 
