@@ -1,5 +1,7 @@
 //! Drave: a Kafka-compatible partitioned log server.
 
+pub mod api;
+pub mod broker;
 pub mod cluster;
 pub mod config;
 pub mod coordinator;

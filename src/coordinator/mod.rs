@@ -11,6 +11,7 @@ pub mod codec;
 pub mod group;
 pub mod log;
 pub mod machine;
+pub mod replica_log;
 pub mod runtime;
 mod shard;
 #[cfg(test)]

@@ -44,6 +44,11 @@ impl Listener {
         Ok(Listener { name, socket })
     }
 
+    /// As in `listeners`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

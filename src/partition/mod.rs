@@ -1,4 +1,17 @@
-//! The replicas on this broker: one decides ([`state`]), one shows ([`progress`]).
+//! The replicas on this broker.
+//!
+//! ```text
+//!  images ─► driver ─► reconcile (one writer) ─► table ─► replica ─► log
+//!                                                           ├─ state     decides: role, watermark
+//!                                                           └─ progress  shows: marks, waiters
+//!  keeper: syncs, retention, checkpoints, unlinking, once a second over the table
+//! ```
 
+pub mod driver;
+mod flusher;
+pub mod keeper;
 pub mod progress;
+pub mod reconcile;
+pub mod replica;
 pub mod state;
+pub mod table;

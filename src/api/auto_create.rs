@@ -1,0 +1,65 @@
+//! Topics that come into being because a client asked for them.
+
+use super::context::Context;
+use super::metadata::OFFSETS_TOPIC;
+use crate::cluster::Image;
+use crate::cluster::controller::{CreateTopics, NewTopic};
+use kafka_protocol::messages::TopicName;
+
+/// Makes those of the named topics that are missing, where the configuration says so. What cannot be made is
+/// left to the caller to report as missing.
+pub(super) async fn missing(cx: &Context, names: impl Iterator<Item = &TopicName>) {
+    if !cx.node.config.auto_create_topics {
+        return;
+    }
+    let image = cx.image();
+    let missing: Vec<NewTopic> = names
+        .filter(|name| image.topics.by_name(name).is_none())
+        .map(|name| if ***name == *OFFSETS_TOPIC { offsets_topic(cx, &image) } else { plain(name) })
+        .collect();
+    create(cx, missing).await;
+}
+
+/// Makes `__consumer_offsets` if it is missing; groups need it, whatever the configuration says of other topics.
+pub(super) async fn offsets(cx: &Context) {
+    let image = cx.image();
+    if image.topics.by_name(OFFSETS_TOPIC).is_none() {
+        create(cx, vec![offsets_topic(cx, &image)]).await;
+    }
+}
+
+async fn create(cx: &Context, topics: Vec<NewTopic>) {
+    if topics.is_empty() {
+        return;
+    }
+    match cx.node.metadata.submit(CreateTopics { topics, validate_only: false }).await {
+        Ok(outcomes) => {
+            let refused = outcomes.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
+            refused.for_each(
+                |(topic, refusal)| tracing::debug!(topic, %refusal.message, "a topic was not made"),
+            );
+            cx.node.replicas.caught_up(cx.image().applied.index).await;
+        }
+        Err(code) => tracing::warn!(?code, "topics could not be made; clients will ask again"),
+    }
+}
+
+fn plain(name: &TopicName) -> NewTopic {
+    NewTopic { name: name.to_string(), partitions: -1, replication_factor: -1, ..NewTopic::default() }
+}
+
+fn offsets_topic(cx: &Context, image: &Image) -> NewTopic {
+    let wanted = &cx.node.config.offsets_topic;
+    let set = |key: &str, value: String| (key.to_owned(), Some(value));
+    NewTopic {
+        name: OFFSETS_TOPIC.to_owned(),
+        partitions: wanted.partitions,
+        replication_factor: wanted.replication_factor.with_brokers(image.brokers.alive().count()),
+        assignments: vec![],
+        configs: vec![
+            set("cleanup.policy", "compact".into()),
+            set("compression.type", "producer".into()),
+            set("segment.bytes", wanted.segment_bytes.to_string()),
+        ],
+    }
+}

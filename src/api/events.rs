@@ -1,0 +1,33 @@
+//! What the broker tells its coordinators between requests.
+
+use super::context::Node;
+use super::metadata::OFFSETS_TOPIC;
+use crate::cluster::Image;
+use crate::coordinator::group::command::TopicsDeleted;
+use crate::coordinator::replica_log::ReplicaLog;
+use crate::partition::reconcile::Leadership;
+use std::sync::Arc;
+
+/// A partition began or ended to be led here: its coordinator, if it has one, comes or goes with it.
+pub fn leadership_changed(node: &Node, news: Leadership) {
+    if *news.topic != *OFFSETS_TOPIC {
+        return;
+    }
+    if let Some(topic) = node.metadata.image().topics.by_name(OFFSETS_TOPIC) {
+        node.groups.set_partitions(topic.partition_count());
+    }
+    match news.leads {
+        Some(replica) => node.groups.elected(news.partition, news.epoch, Arc::new(ReplicaLog(replica))),
+        None => node.groups.resigned(news.partition, news.epoch),
+    }
+}
+
+/// Has the groups forget what was committed for topics that `newer` has no more.
+pub fn topics_gone(node: &Node, older: &Image, newer: &Image) {
+    let gone = newer.topics.delta_since(&older.topics).gone;
+    let name = |id| Some(older.topics.by_id(id)?.name.clone());
+    let names: Vec<String> = gone.into_iter().filter_map(name).collect();
+    if !names.is_empty() {
+        node.groups.topics_deleted(TopicsDeleted { names });
+    }
+}

@@ -1,0 +1,175 @@
+//! Fetch: what a consumer asked for, as file ranges; waits while there is too little.
+
+mod plan;
+pub mod session;
+
+use super::context::{Context, Envelope};
+use super::{Api, Reply};
+use crate::partition::replica::Isolation;
+use crate::types::ErrorCode;
+use crate::wire::fetch_response::FetchReply;
+use crate::wire::outgoing::{Chunks, Outgoing};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use parking_lot::Mutex;
+use plan::{Budget, Plan};
+use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// From here on topics are named by id.
+const BY_ID: i16 = 13;
+/// From here on there are sessions; before, a request always asks for everything.
+const SESSIONS: i16 = 7;
+const NO_SESSION_EPOCH: i32 = -1;
+
+impl Api for FetchRequest {
+    async fn handle(self, cx: Context) -> Reply<FetchResponse> {
+        if self.replica_id.0 >= 0 || self.replica_state.replica_id.0 >= 0 {
+            return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::NotLeaderOrFollower)));
+        }
+        let asked = asked(&self, cx.version());
+        let mode = match cx.node.fetch_sessions.resolve(&asked, fresh_id(), cx.now().mono) {
+            Ok(mode) => mode,
+            Err(code) => return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), code))),
+        };
+        let fetch = Fetch {
+            wanted: wanted(asked, &mode),
+            mode,
+            isolation: Isolation::from_wire(self.isolation_level),
+            min_bytes: self.min_bytes.max(0) as usize,
+            max_bytes: self.max_bytes.clamp(0, cx.node.config.fetch_max_bytes) as usize,
+        };
+        let plan = fetch.plan(&cx);
+        if plan.is_enough(fetch.min_bytes) || self.max_wait_ms <= 0 {
+            return Reply::Encoded(Outgoing::Now(fetch.respond(&cx, plan)));
+        }
+        let patience = Duration::from_millis(self.max_wait_ms as u64);
+        Reply::Encoded(Outgoing::Later(Box::pin(fetch.wait(cx, patience))))
+    }
+
+    fn refuse(code: ErrorCode) -> FetchResponse {
+        FetchResponse::default().with_error_code(code.code())
+    }
+}
+
+/// A fetch that is under way.
+struct Fetch {
+    mode: Mode,
+    wanted: Vec<(PartitionKey, Wanted)>,
+    isolation: Isolation,
+    min_bytes: usize,
+    max_bytes: usize,
+}
+
+impl Fetch {
+    fn plan(&self, cx: &Context) -> Plan {
+        let image = cx.image();
+        let mut plan = Plan::new(Budget { bytes: self.max_bytes });
+        for (key, wanted) in &self.wanted {
+            plan.read(cx, &image, key, *wanted, self.isolation);
+        }
+        plan
+    }
+
+    /// One waiter for all partitions: whichever moves first wakes it, and everything is read anew.
+    async fn wait(self, cx: Context, patience: Duration) -> Chunks {
+        let deadline = tokio::time::Instant::now() + patience;
+        let notify = Arc::new(Notify::new());
+        loop {
+            let places = self.watch(&cx, &notify);
+            let plan = self.plan(&cx);
+            if plan.is_enough(self.min_bytes) {
+                return self.respond(&cx, plan);
+            }
+            drop(plan);
+            let woken = tokio::time::timeout_at(deadline, notify.notified()).await;
+            drop(places);
+            if woken.is_err() {
+                let plan = self.plan(&cx);
+                return self.respond(&cx, plan);
+            }
+        }
+    }
+
+    /// Takes a place at each partition: woken when something is committed beyond its watermark, or its leader changes.
+    fn watch(&self, cx: &Context, notify: &Arc<Notify>) -> Vec<crate::partition::progress::Waiting> {
+        let image = cx.image();
+        let place = |(key, _): &(PartitionKey, Wanted)| {
+            let replica = cx.replica(cx.topic(&image, &key.0).ok()?, key.1).ok()?;
+            Some(replica.progress().watch(replica.marks().high_watermark + 1, notify))
+        };
+        self.wanted.iter().filter_map(place).collect()
+    }
+
+    fn respond(&self, cx: &Context, plan: Plan) -> Chunks {
+        let session_id = match &self.mode {
+            Mode::Full => 0,
+            Mode::New(session) | Mode::Incremental(session) => session.lock().id(),
+        };
+        let topics = match &self.mode {
+            Mode::Full => plan.topics(|_, _| true),
+            Mode::New(session) => plan.topics(|key, told| tell(session, key, told) || true),
+            Mode::Incremental(session) => plan.topics(|key, told| tell(session, key, told)),
+        };
+        let reply = FetchReply { session_id, topics, ..FetchReply::default() };
+        framed(cx.envelope(), reply)
+    }
+}
+
+/// A random positive number.
+fn fresh_id() -> i32 {
+    (uuid::Uuid::new_v4().as_u128() as i32 & i32::MAX).max(1)
+}
+
+fn tell(session: &Arc<Mutex<Session>>, key: &PartitionKey, told: plan::Told) -> bool {
+    session.lock().tell(key, told.marks, told.has_records)
+}
+
+fn framed(envelope: Envelope, reply: FetchReply) -> Chunks {
+    reply.encode(envelope.correlation_id, envelope.version)
+}
+
+/// An answer that is only an error.
+fn failed(envelope: Envelope, code: ErrorCode) -> Chunks {
+    framed(envelope, FetchReply { error: code.code(), ..FetchReply::default() })
+}
+
+/// The partitions to read: a session's own, or those of the request.
+fn wanted(asked: Asked, mode: &Mode) -> Vec<(PartitionKey, Wanted)> {
+    match mode {
+        Mode::Incremental(session) => session.lock().wanted(),
+        Mode::New(_) | Mode::Full => asked.wanted,
+    }
+}
+
+fn asked(request: &FetchRequest, version: i16) -> Asked {
+    let by_id = version >= BY_ID;
+    let key = |name: &kafka_protocol::messages::TopicName, id| match by_id {
+        true => TopicKey::Id(id),
+        false => TopicKey::Name(name.clone()),
+    };
+    let wanted = request.topics.iter().flat_map(|topic| {
+        let key = key(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |partition| {
+            let wanted = Wanted {
+                fetch_offset: partition.fetch_offset,
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+            };
+            ((key.clone(), partition.partition), wanted)
+        })
+    });
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        let key = key(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |partition| (key.clone(), *partition))
+    });
+    Asked {
+        session_id: request.session_id,
+        epoch: if version >= SESSIONS { request.session_epoch } else { NO_SESSION_EPOCH },
+        by_id,
+        wanted: wanted.collect(),
+        forgotten: forgotten.collect(),
+    }
+}

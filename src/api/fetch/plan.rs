@@ -1,0 +1,107 @@
+//! What a fetch reads: partition after partition, until its bytes are used up.
+
+use super::session::{self, PartitionKey, TopicKey, Wanted};
+use crate::api::context::Context;
+use crate::cluster::Image;
+use crate::partition::replica::{Isolation, Read};
+use crate::wire::fetch_response::{PartitionReply, TopicReply};
+use crate::wire::outgoing::Chunk;
+
+/// Bytes of records that a reply may still hold. The first batch is returned whatever its size (KIP-74).
+pub(super) struct Budget {
+    pub bytes: usize,
+}
+
+/// What an answer tells of a partition, for its session.
+pub(super) struct Told {
+    /// `None` with an error.
+    pub marks: Option<session::Told>,
+    pub has_records: bool,
+}
+
+pub(super) struct Plan {
+    budget: Budget,
+    /// Bytes of records so far.
+    bytes: usize,
+    failed: bool,
+    partitions: Vec<(PartitionKey, PartitionReply)>,
+}
+
+impl Plan {
+    pub fn new(budget: Budget) -> Plan {
+        Plan { budget, bytes: 0, failed: false, partitions: vec![] }
+    }
+
+    /// Whether to answer at once: enough records, or something that the client must hear of.
+    pub fn is_enough(&self, min_bytes: usize) -> bool {
+        self.bytes >= min_bytes || self.failed || self.partitions.is_empty()
+    }
+
+    /// Reads one partition into the plan.
+    pub fn read(
+        &mut self,
+        cx: &Context,
+        image: &Image,
+        key: &PartitionKey,
+        wanted: Wanted,
+        isolation: Isolation,
+    ) {
+        let max_bytes =
+            (wanted.max_bytes.max(0) as usize).min(self.budget.bytes - self.bytes.min(self.budget.bytes));
+        let read = Read { wanted: wanted.into(), max_bytes, at_least_one: self.bytes == 0, isolation };
+        let replica = cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1));
+        let reply = match replica.and_then(|replica| replica.read(read)) {
+            Ok(found) => {
+                self.failed |= found.diverging_epoch.is_some();
+                PartitionReply {
+                    index: key.1,
+                    high_watermark: found.high_watermark,
+                    last_stable_offset: found.last_stable,
+                    log_start_offset: found.log_start,
+                    diverging_epoch: found.diverging_epoch,
+                    aborted: found.aborted,
+                    records: found.slices.into_iter().map(Chunk::File).collect(),
+                    ..PartitionReply::default()
+                }
+            }
+            Err(code) => {
+                self.failed = true;
+                PartitionReply { index: key.1, error: code.code(), ..PartitionReply::default() }
+            }
+        };
+        self.bytes += reply.records.iter().map(Chunk::len).sum::<usize>();
+        self.partitions.push((key.clone(), reply));
+    }
+
+    /// The reply's topics, of those partitions that `is_told` lets through.
+    pub fn topics(self, is_told: impl Fn(&PartitionKey, Told) -> bool) -> Vec<TopicReply> {
+        let mut topics: Vec<TopicReply> = vec![];
+        let mut last: Option<TopicKey> = None;
+        for (key, reply) in self.partitions {
+            if !is_told(&key, told(&reply)) {
+                continue;
+            }
+            if last.as_ref() != Some(&key.0) {
+                topics.push(topic(&key.0));
+                last = Some(key.0);
+            }
+            if let Some(topic) = topics.last_mut() {
+                topic.partitions.push(reply);
+            }
+        }
+        topics
+    }
+}
+
+fn topic(key: &TopicKey) -> TopicReply {
+    match key {
+        TopicKey::Name(name) => TopicReply { name: name.0.clone(), ..TopicReply::default() },
+        TopicKey::Id(id) => TopicReply { id: *id, ..TopicReply::default() },
+    }
+}
+
+fn told(reply: &PartitionReply) -> Told {
+    let marks = session::Told { high_watermark: reply.high_watermark, log_start: reply.log_start_offset };
+    let sound = reply.error == 0 && reply.diverging_epoch.is_none();
+    Told { marks: sound.then_some(marks), has_records: !reply.records.is_empty() }
+}

@@ -1,0 +1,107 @@
+//! ListOffsets: offsets by time, and the marks of a partition.
+
+use super::context::Context;
+use super::topics::by_name;
+use super::{Api, Reply};
+use crate::partition::replica::{Isolation, Located, Replica};
+use crate::types::{ErrorCode, Offset};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_offsets_response::*;
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use std::collections::HashSet;
+
+/// Timestamps that mean a mark instead of a time, with the first version that knows them.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: (i64, i16) = (-3, 7);
+const EARLIEST_LOCAL: (i64, i16) = (-4, 8);
+const LATEST_TIERED: (i64, i16) = (-5, 9);
+/// From here on OFFSET_NOT_AVAILABLE is understood.
+const KNOWS_NOT_AVAILABLE: i16 = 5;
+/// From here on the leader epoch of the offset is told.
+const TELLS_EPOCH: i16 = 4;
+
+impl Api for ListOffsetsRequest {
+    async fn handle(self, cx: Context) -> Reply<ListOffsetsResponse> {
+        let isolation = Isolation::from_wire(self.isolation_level);
+        let twice = named_twice(&self.topics);
+        let topics = self.topics.iter().map(|topic| answer(&cx, topic, isolation, &twice)).collect();
+        Reply::Now(ListOffsetsResponse::default().with_topics(topics))
+    }
+}
+
+/// Partitions that a request names more than once: it cannot be meant, and is refused for them.
+fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
+    let mut seen = HashSet::new();
+    let all = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index))
+    });
+    all.filter(|key| !seen.insert(key.clone())).collect()
+}
+
+fn answer(
+    cx: &Context,
+    topic: &ListOffsetsTopic,
+    isolation: Isolation,
+    twice: &HashSet<(String, i32)>,
+) -> ListOffsetsTopicResponse {
+    let partition = |asked: &ListOffsetsPartition| {
+        let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
+        let outcome = match twice.contains(&(topic.name.to_string(), asked.partition_index)) {
+            true => Err(ErrorCode::InvalidRequest),
+            false => locate(cx, topic, asked, isolation),
+        };
+        match outcome {
+            Err(code) => answer.with_error_code(known_to(cx.version(), code).code()),
+            Ok(None) => answer,
+            Ok(Some(found)) => {
+                let answer = answer.with_offset(found.offset).with_timestamp(found.timestamp);
+                if cx.version() >= TELLS_EPOCH {
+                    answer.with_leader_epoch(found.leader_epoch)
+                } else {
+                    answer
+                }
+            }
+        }
+    };
+    let partitions = topic.partitions.iter().map(partition).collect();
+    ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+}
+
+fn locate(
+    cx: &Context,
+    topic: &ListOffsetsTopic,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<Located>, ErrorCode> {
+    let image = cx.image();
+    let replica = cx.replica(cx.topic(&image, &by_name(&topic.name))?, asked.partition_index)?;
+    replica.check_leader(asked.current_leader_epoch)?;
+    let knows = |(_, since): (i64, i16)| cx.version() >= since;
+    match asked.timestamp {
+        LATEST => replica.latest(isolation).map(Some),
+        EARLIEST => Ok(Some(replica.earliest())),
+        t if t == EARLIEST_LOCAL.0 && knows(EARLIEST_LOCAL) => Ok(Some(replica.earliest())),
+        t if t == MAX_TIMESTAMP.0 && knows(MAX_TIMESTAMP) => at_max_timestamp(&replica),
+        t if t == LATEST_TIERED.0 && knows(LATEST_TIERED) => Ok(Some(nothing_tiered(&replica))),
+        t if t < 0 => Err(ErrorCode::UnsupportedVersion),
+        t => replica.at_time(t, isolation),
+    }
+}
+
+fn at_max_timestamp(replica: &Replica) -> Result<Option<Located>, ErrorCode> {
+    replica.at_max_timestamp()
+}
+
+/// Without tiered storage no offset was ever moved there.
+fn nothing_tiered(replica: &Replica) -> Located {
+    const NONE: Offset = -1;
+    Located { offset: NONE, timestamp: -1, leader_epoch: replica.marks().leader_epoch }
+}
+
+fn known_to(version: i16, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::OffsetNotAvailable if version < KNOWS_NOT_AVAILABLE => ErrorCode::LeaderNotAvailable,
+        code => code,
+    }
+}

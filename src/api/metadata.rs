@@ -1,0 +1,140 @@
+//! Metadata: who is there, which topics, who leads.
+
+use super::auto_create;
+use super::context::Context;
+use super::fetch::session::TopicKey;
+use super::{Api, Reply, operations};
+use crate::cluster::Image;
+use crate::cluster::controller::name_fault;
+use crate::cluster::image::{Broker, PartitionImage, TopicImage};
+use crate::types::{BrokerId, ErrorCode};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::*;
+use kafka_protocol::messages::{self, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+/// The one internal topic so far; clients subscribe to such topics only when told to.
+pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// From here on a request may forbid to make missing topics; before, asking for a topic made it.
+const ALLOWS_AUTO_CREATION: i16 = 4;
+
+impl Api for MetadataRequest {
+    async fn handle(self, cx: Context) -> Reply<MetadataResponse> {
+        let asked = self.topics.filter(|topics| cx.version() > 0 || !topics.is_empty());
+        let may_create = self.allow_auto_topic_creation || cx.version() < ALLOWS_AUTO_CREATION;
+        if may_create && let Some(topics) = &asked {
+            auto_create::missing(&cx, topics.iter().filter_map(|topic| topic.name.as_ref())).await;
+        }
+        let image = cx.image();
+        let authorized = operations::if_asked(self.include_topic_authorized_operations, operations::TOPIC);
+        let topics = match &asked {
+            None => image.topics.iter().map(|topic| described(&image, topic)).collect(),
+            Some(topics) => topics.iter().map(|topic| answer(&cx, &image, topic)).collect::<Vec<_>>(),
+        };
+        let topics =
+            topics.into_iter().map(|topic| topic.with_topic_authorized_operations(authorized)).collect();
+        let cluster = operations::if_asked(self.include_cluster_authorized_operations, operations::CLUSTER);
+        let response = MetadataResponse::default()
+            .with_brokers(alive_brokers(&cx, &image))
+            .with_cluster_id(image.cluster_id.clone().map(StrBytes::from_string))
+            .with_controller_id(messages::BrokerId(controller(&image)))
+            .with_topics(topics);
+        Reply::Now(match cx.version() {
+            8..=10 => response.with_cluster_authorized_operations(cluster),
+            _ => response,
+        })
+    }
+}
+
+fn answer(cx: &Context, image: &Image, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
+    let key = match &asked.name {
+        Some(name) if asked.topic_id.is_nil() => TopicKey::Name(name.clone()),
+        _ => TopicKey::Id(asked.topic_id),
+    };
+    let invalid = |name: &TopicName| name_fault(name).is_some();
+    let refused = |code: ErrorCode| {
+        MetadataResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(asked.name.clone())
+            .with_topic_id(asked.topic_id)
+            .with_is_internal(asked.name.as_ref().is_some_and(|name| is_internal(name)))
+    };
+    match cx.topic(image, &key) {
+        Ok(topic) => described(image, topic),
+        Err(_) if matches!(&key, TopicKey::Name(name) if invalid(name)) => {
+            refused(ErrorCode::InvalidTopicException)
+        }
+        Err(code) => refused(code),
+    }
+}
+
+fn described(image: &Image, topic: &TopicImage) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_name(Some(topic_name(&topic.name)))
+        .with_topic_id(topic.id)
+        .with_is_internal(is_internal(&topic.name))
+        .with_partitions(topic.partitions().map(|partition| described_partition(image, partition)).collect())
+}
+
+fn described_partition(image: &Image, partition: &PartitionImage) -> MetadataResponsePartition {
+    let (leader, error) = leader_of(image, partition);
+    MetadataResponsePartition::default()
+        .with_error_code(error)
+        .with_partition_index(partition.index)
+        .with_leader_id(leader)
+        .with_leader_epoch(partition.leader_epoch)
+        .with_replica_nodes(broker_ids(partition.replica_brokers()))
+        .with_isr_nodes(broker_ids(partition.isr.iter().copied()))
+        .with_offline_replicas(broker_ids(offline(image, partition)))
+}
+
+/// The leader, and LEADER_NOT_AVAILABLE where there is none that is alive.
+pub(super) fn leader_of(image: &Image, partition: &PartitionImage) -> (messages::BrokerId, i16) {
+    match partition.leader.filter(|leader| image.brokers.is_alive(*leader)) {
+        Some(leader) => (messages::BrokerId(leader), 0),
+        None => (messages::BrokerId(-1), ErrorCode::LeaderNotAvailable.code()),
+    }
+}
+
+/// Replicas whose broker is away.
+pub(super) fn offline(image: &Image, partition: &PartitionImage) -> impl Iterator<Item = BrokerId> {
+    partition.replica_brokers().filter(|broker| !image.brokers.is_alive(*broker))
+}
+
+pub(super) fn broker_ids(ids: impl Iterator<Item = BrokerId>) -> Vec<messages::BrokerId> {
+    ids.map(messages::BrokerId).collect()
+}
+
+pub(super) fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+pub(super) fn is_internal(name: &str) -> bool {
+    name == OFFSETS_TOPIC
+}
+
+/// Whom to call the controller: the one that decides, or any broker until that is known.
+pub(super) fn controller(image: &Image) -> BrokerId {
+    let alive = |id: &BrokerId| image.brokers.is_alive(*id);
+    image
+        .controller
+        .filter(alive)
+        .or_else(|| image.brokers.alive().next().map(|broker| broker.id))
+        .unwrap_or(-1)
+}
+
+fn alive_brokers(cx: &Context, image: &Image) -> Vec<MetadataResponseBroker> {
+    image.brokers.alive().filter_map(|broker| metadata_broker(cx, broker)).collect()
+}
+
+fn metadata_broker(cx: &Context, broker: &Broker) -> Option<MetadataResponseBroker> {
+    let listener = broker.listener(&cx.peer.listener)?;
+    let address = MetadataResponseBroker::default()
+        .with_node_id(messages::BrokerId(broker.id))
+        .with_host(StrBytes::from_string(listener.host.clone()))
+        .with_port(listener.port.into());
+    Some(match cx.version() {
+        0 => address,
+        _ => address.with_rack(broker.rack.clone().map(StrBytes::from_string)),
+    })
+}

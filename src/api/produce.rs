@@ -1,0 +1,230 @@
+//! Produce: appends at once, in the order of arrival; waits afterwards for what `acks` asks for.
+
+use super::context::Context;
+use super::fetch::session::TopicKey;
+use super::{Api, Reply};
+use crate::cluster::Image;
+use crate::partition::replica::{Acks, Append, AppendRefused, Appended};
+use crate::types::{ErrorCode, LeaderEpoch, Now, Uuid};
+use futures_util::future::BoxFuture;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::*;
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::time::Duration;
+
+/// From here on topics are named by id.
+const BY_ID: i16 = 13;
+/// From here on the log start is told, then why single records were refused, then who leads instead (KIP-951).
+const TELLS_LOG_START: i16 = 5;
+const TELLS_RECORD_ERRORS: i16 = 8;
+const TELLS_LEADER: i16 = 10;
+
+impl Api for ProduceRequest {
+    /// librdkafka turns compression off where it does not see 0 here (KAFKA-18659).
+    const ADVERTISED_MIN: i16 = 0;
+
+    async fn handle(self, cx: Context) -> Reply<ProduceResponse> {
+        let acks = match Acks::from_wire(self.acks) {
+            _ if self.transactional_id.is_some() => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+            None => Err(ErrorCode::InvalidRequiredAcks),
+            Some(acks) => Ok(acks),
+        };
+        let now = cx.now();
+        let image = cx.image();
+        let append = |topic: TopicProduceData| append_topic(&cx, &image, topic, acks, now);
+        let topics: Vec<TopicOutcome> = self.topic_data.into_iter().map(append).collect();
+        if acks == Ok(Acks::None) {
+            return silent(&topics);
+        }
+        if topics.iter().all(TopicOutcome::is_settled) {
+            return Reply::Now(respond(&cx, topics));
+        }
+        let patience = Duration::from_millis(self.timeout_ms.max(0) as u64);
+        let topics = topics.into_iter().map(TopicOutcome::without_frame).collect();
+        Reply::Later(wait(cx, topics, patience))
+    }
+}
+
+/// With acks=0 there is no reply to put an error into: the connection closes, and the client looks around anew.
+fn silent(topics: &[TopicOutcome]) -> Reply<ProduceResponse> {
+    let refused = topics.iter().flat_map(|topic| &topic.partitions).any(|(_, outcome)| outcome.is_err());
+    if refused { Reply::Close("an append with acks=0 was refused") } else { Reply::Nothing }
+}
+
+/// What became of the partitions of one topic.
+struct TopicOutcome {
+    name: TopicName,
+    id: Uuid,
+    partitions: Vec<(i32, Result<Appended, AppendRefused>)>,
+}
+
+impl TopicOutcome {
+    fn is_settled(&self) -> bool {
+        self.partitions
+            .iter()
+            .all(|(_, outcome)| !matches!(outcome, Ok(appended) if appended.pending.is_some()))
+    }
+
+    /// Lets go of the request's bytes: a parked reply must not keep the records in memory.
+    fn without_frame(self) -> TopicOutcome {
+        TopicOutcome { name: TopicName(StrBytes::from_string(self.name.to_string())), ..self }
+    }
+
+    fn key(&self) -> TopicKey {
+        if self.id.is_nil() { TopicKey::Name(self.name.clone()) } else { TopicKey::Id(self.id) }
+    }
+}
+
+fn append_topic(
+    cx: &Context,
+    image: &Image,
+    topic: TopicProduceData,
+    acks: Result<Acks, ErrorCode>,
+    now: Now,
+) -> TopicOutcome {
+    let mut outcome = TopicOutcome { name: topic.name, id: topic.topic_id, partitions: vec![] };
+    let key =
+        if cx.version() >= BY_ID { TopicKey::Id(outcome.id) } else { TopicKey::Name(outcome.name.clone()) };
+    for partition in topic.partition_data {
+        let index = partition.index;
+        let appended = acks.map_err(AppendRefused::from);
+        let appended = appended.and_then(|acks| append(cx, image, &key, partition, acks, now));
+        outcome.partitions.push((index, appended));
+    }
+    outcome
+}
+
+fn append(
+    cx: &Context,
+    image: &Image,
+    key: &TopicKey,
+    partition: PartitionProduceData,
+    acks: Acks,
+    now: Now,
+) -> Result<Appended, AppendRefused> {
+    let topic = cx.topic(image, key)?;
+    let replica = cx.replica(topic, partition.index)?;
+    let records = partition.records.unwrap_or_default();
+    replica.append(Append { records, acks }, now)
+}
+
+/// Waits for every partition that has something left to wait for, all within `patience`.
+fn wait(
+    cx: Context,
+    mut topics: Vec<TopicOutcome>,
+    patience: Duration,
+) -> BoxFuture<'static, ProduceResponse> {
+    Box::pin(async move {
+        let deadline = tokio::time::Instant::now() + patience;
+        for (_, outcome) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            let Some(pending) = outcome.as_mut().ok().and_then(|appended| appended.pending.take()) else {
+                continue;
+            };
+            match tokio::time::timeout_at(deadline, pending).await {
+                Ok(Ok(())) => {}
+                Ok(Err(code)) => *outcome = Err(code.into()),
+                Err(_) => *outcome = Err(ErrorCode::RequestTimedOut.into()),
+            }
+        }
+        respond(&cx, topics)
+    })
+}
+
+fn respond(cx: &Context, topics: Vec<TopicOutcome>) -> ProduceResponse {
+    let image = cx.image();
+    let mut leaders = Leaders::default();
+    let topics = topics.into_iter().map(|topic| {
+        let key = topic.key();
+        let partitions = topic.partitions.into_iter().map(|(index, outcome)| {
+            let current = outcome
+                .as_ref()
+                .err()
+                .and_then(|refused| leaders.hint(cx, &image, &key, index, refused.code));
+            answer(cx.version(), index, outcome, current)
+        });
+        let partitions = partitions.collect();
+        let answer = TopicProduceResponse::default().with_partition_responses(partitions);
+        if cx.version() >= BY_ID { answer.with_topic_id(topic.id) } else { answer.with_name(topic.name) }
+    });
+    let topics = topics.collect();
+    ProduceResponse::default().with_responses(topics).with_node_endpoints(leaders.endpoints)
+}
+
+fn answer(
+    version: i16,
+    index: i32,
+    outcome: Result<Appended, AppendRefused>,
+    leader: Option<(i32, LeaderEpoch)>,
+) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(index);
+    let answer = match outcome {
+        Ok(appended) => {
+            let start = if version >= TELLS_LOG_START { appended.log_start } else { -1 };
+            answer
+                .with_base_offset(appended.base_offset)
+                .with_log_append_time_ms(appended.log_append_time.map_or(-1, |time| time.0))
+                .with_log_start_offset(start)
+        }
+        Err(refused) => refusal(answer.with_base_offset(-1), version, refused),
+    };
+    match leader {
+        Some((id, epoch)) => answer.with_current_leader(
+            LeaderIdAndEpoch::default().with_leader_id(BrokerId(id)).with_leader_epoch(epoch),
+        ),
+        None => answer,
+    }
+}
+
+fn refusal(
+    answer: PartitionProduceResponse,
+    version: i16,
+    refused: AppendRefused,
+) -> PartitionProduceResponse {
+    let answer = answer.with_error_code(refused.code.code());
+    if version < TELLS_RECORD_ERRORS {
+        return answer;
+    }
+    let why = |(index, message): (i32, String)| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(message)))
+    };
+    answer
+        .with_record_errors(refused.records.into_iter().map(why).collect())
+        .with_error_message(refused.message.map(StrBytes::from_string))
+}
+
+/// Who leads instead, for clients that came to the wrong broker (KIP-951).
+#[derive(Default)]
+struct Leaders {
+    endpoints: Vec<NodeEndpoint>,
+}
+
+impl Leaders {
+    fn hint(
+        &mut self,
+        cx: &Context,
+        image: &Image,
+        key: &TopicKey,
+        partition: i32,
+        code: ErrorCode,
+    ) -> Option<(i32, LeaderEpoch)> {
+        if code != ErrorCode::NotLeaderOrFollower || cx.version() < TELLS_LEADER {
+            return None;
+        }
+        let partition = cx.topic(image, key).ok()?.partition(partition)?;
+        let leader = image.brokers.get(partition.leader?)?;
+        let listener = leader.listener(&cx.peer.listener)?;
+        let id = BrokerId(leader.id);
+        if self.endpoints.iter().all(|known| known.node_id != id) {
+            let endpoint = NodeEndpoint::default()
+                .with_node_id(id)
+                .with_host(StrBytes::from_string(listener.host.clone()))
+                .with_port(listener.port.into())
+                .with_rack(leader.rack.clone().map(StrBytes::from_string));
+            self.endpoints.push(endpoint);
+        }
+        Some((leader.id, partition.leader_epoch))
+    }
+}

@@ -1,0 +1,67 @@
+//! From a handler's answer to what leaves the connection.
+
+use super::context::Envelope;
+use crate::wire::codec;
+use crate::wire::outgoing::{Chunks, Outgoing};
+use futures_util::future::{BoxFuture, FutureExt};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
+use std::future::Future;
+
+/// A handler's answer.
+pub enum Reply<T> {
+    Now(T),
+    /// The effect is done; this is the wait for its acknowledgement.
+    Later(BoxFuture<'static, T>),
+    /// Already encoded, or to be: a Fetch with its file ranges.
+    Encoded(Outgoing),
+    /// The client expects none.
+    Nothing,
+    Close(&'static str),
+}
+
+impl<T: Send + 'static> Reply<T> {
+    /// Runs `work` up to its first wait, so that its effect keeps its place in the order; what is left is awaited later.
+    pub async fn of(work: impl Future<Output = T> + Send + 'static) -> Reply<T> {
+        let mut work = work.boxed();
+        match std::future::poll_fn(|cx| std::task::Poll::Ready(work.poll_unpin(cx))).await {
+            std::task::Poll::Ready(answer) => Reply::Now(answer),
+            std::task::Poll::Pending => Reply::Later(work),
+        }
+    }
+}
+
+impl<T> Reply<T>
+where
+    T: Message + Encodable + HeaderVersion + Send + 'static,
+{
+    pub(super) fn outgoing(self, envelope: Envelope) -> Outgoing {
+        match self {
+            Reply::Now(answer) => encode(envelope, &answer),
+            Reply::Later(answer) => {
+                Outgoing::Later(answer.map(move |answer| frame(envelope, &answer)).boxed())
+            }
+            Reply::Encoded(outgoing) => outgoing,
+            Reply::Nothing => Outgoing::Nothing,
+            Reply::Close(why) => Outgoing::Close(why),
+        }
+    }
+}
+
+/// Encodes an answer that is ready.
+pub(super) fn encode<T: Message + Encodable + HeaderVersion>(envelope: Envelope, answer: &T) -> Outgoing {
+    match codec::encode_response(envelope.correlation_id, envelope.version, answer) {
+        Ok(chunks) => Outgoing::Now(chunks),
+        Err(error) => {
+            tracing::error!(%error, "an answer does not fit its version: this is a bug, please report it");
+            Outgoing::Close("an answer could not be encoded")
+        }
+    }
+}
+
+/// The frame of an answer that was waited for; empty where it cannot be encoded, which ends the connection.
+fn frame<T: Message + Encodable + HeaderVersion>(envelope: Envelope, answer: &T) -> Chunks {
+    match encode(envelope, answer) {
+        Outgoing::Now(chunks) => chunks,
+        _ => Chunks::default(),
+    }
+}

@@ -1,0 +1,161 @@
+//! CreateTopics, DeleteTopics, CreatePartitions: asked of the controller, answered once this broker shows the result.
+
+use super::context::Context;
+use super::fetch::session::TopicKey;
+use super::metadata::topic_name;
+use super::{Api, Reply};
+use crate::cluster::controller::{
+    CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, NewPartitions, NewTopic,
+    Refusal, TopicRef,
+};
+use crate::types::ErrorCode;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
+
+/// From here on CreateTopics answers with id, counts and configs.
+const TELLS_RESULT: i16 = 5;
+const TELLS_ID: i16 = 7;
+/// From here on DeleteTopics names topics by id as well.
+const DELETES_BY_ID: i16 = 6;
+
+impl Api for CreateTopicsRequest {
+    async fn handle(self, cx: Context) -> Reply<CreateTopicsResponse> {
+        let names: Vec<TopicName> = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        let topics = self.topics.into_iter().map(new_topic).collect();
+        let command = CreateTopics { topics, validate_only: self.validate_only };
+        let results = match cx.node.metadata.submit(command).await {
+            Ok(outcomes) => {
+                outcomes.into_iter().map(|(name, outcome)| created(&cx, &name, outcome)).collect()
+            }
+            Err(code) => names.iter().map(|name| failed(name, code)).collect(),
+        };
+        settle(&cx).await;
+        Reply::Now(CreateTopicsResponse::default().with_topics(results))
+    }
+}
+
+fn new_topic(topic: CreatableTopic) -> NewTopic {
+    let brokers = |ids: Vec<BrokerId>| ids.into_iter().map(|id| id.0).collect();
+    let assigned = topic.assignments.into_iter().map(|one| (one.partition_index, brokers(one.broker_ids)));
+    let text = |value: StrBytes| value.to_string();
+    NewTopic {
+        name: topic.name.to_string(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: assigned.collect(),
+        configs: topic.configs.into_iter().map(|entry| (text(entry.name), entry.value.map(text))).collect(),
+    }
+}
+
+fn created(cx: &Context, name: &str, outcome: Result<CreatedTopic, Refusal>) -> CreatableTopicResult {
+    let result = CreatableTopicResult::default().with_name(topic_name(name));
+    match outcome {
+        Err(refusal) => result
+            .with_error_code(refusal.code.code())
+            .with_error_message((cx.version() >= 1).then(|| StrBytes::from_string(refusal.message))),
+        Ok(topic) if cx.version() >= TELLS_RESULT => {
+            let result = if cx.version() >= TELLS_ID { result.with_topic_id(topic.id) } else { result };
+            result
+                .with_num_partitions(topic.partitions)
+                .with_replication_factor(topic.replication_factor)
+                .with_configs(Some(super::configs::of_new_topic(cx, name)))
+        }
+        Ok(_) => result,
+    }
+}
+
+fn failed(name: &TopicName, code: ErrorCode) -> CreatableTopicResult {
+    CreatableTopicResult::default().with_name(name.clone()).with_error_code(code.code())
+}
+
+/// Waits until this broker's partitions are as its newest image says: what was made can be used at once.
+async fn settle(cx: &Context) {
+    cx.node.replicas.caught_up(cx.image().applied.index).await;
+}
+
+impl Api for DeleteTopicsRequest {
+    async fn handle(self, cx: Context) -> Reply<DeleteTopicsResponse> {
+        let refs: Vec<TopicRef> = match cx.version() >= DELETES_BY_ID {
+            true => self.topics.into_iter().map(|topic| topic_ref(topic.name, topic.topic_id)).collect(),
+            false => self.topic_names.into_iter().map(|name| TopicRef::Name(name.to_string())).collect(),
+        };
+        let results = match cx.node.metadata.submit(DeleteTopics { topics: refs.clone() }).await {
+            Ok(deleted) => deleted.into_iter().map(|topic| deletion(&cx, topic)).collect(),
+            Err(code) => refs.into_iter().map(|topic| deletion(&cx, not_deleted(topic, code))).collect(),
+        };
+        settle(&cx).await;
+        Reply::Now(DeleteTopicsResponse::default().with_responses(results))
+    }
+}
+
+fn topic_ref(name: Option<TopicName>, id: uuid::Uuid) -> TopicRef {
+    name.map_or(TopicRef::Id(id), |name| TopicRef::Name(name.to_string()))
+}
+
+fn not_deleted(topic: TopicRef, code: ErrorCode) -> DeletedTopic {
+    let outcome = Err(Refusal::new(code, code.to_string()));
+    match topic {
+        TopicRef::Name(name) => DeletedTopic { name: Some(name), id: None, outcome },
+        TopicRef::Id(id) => DeletedTopic { name: None, id: Some(id), outcome },
+    }
+}
+
+fn deletion(cx: &Context, topic: DeletedTopic) -> DeletableTopicResult {
+    let result = DeletableTopicResult::default().with_name(topic.name.as_deref().map(topic_name));
+    let result = match topic.id {
+        Some(id) if cx.version() >= DELETES_BY_ID => result.with_topic_id(id),
+        _ => result,
+    };
+    match topic.outcome {
+        Ok(()) => result,
+        Err(refusal) => result
+            .with_error_code(refusal.code.code())
+            .with_error_message((cx.version() >= 5).then(|| StrBytes::from_string(refusal.message))),
+    }
+}
+
+impl Api for CreatePartitionsRequest {
+    async fn handle(self, cx: Context) -> Reply<CreatePartitionsResponse> {
+        let names: Vec<TopicName> = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        let topics = self.topics.into_iter().map(new_partitions).collect();
+        let command = CreatePartitions { topics, validate_only: self.validate_only };
+        let result = |name: &str, refusal: Option<Refusal>| {
+            CreatePartitionsTopicResult::default()
+                .with_name(topic_name(name))
+                .with_error_code(refusal.as_ref().map_or(0, |refusal| refusal.code.code()))
+                .with_error_message(refusal.map(|refusal| StrBytes::from_string(refusal.message)))
+        };
+        let results = match cx.node.metadata.submit(command).await {
+            Ok(outcomes) => {
+                outcomes.into_iter().map(|(name, outcome)| result(&name, outcome.err())).collect()
+            }
+            Err(code) => {
+                names.iter().map(|name| result(name, Some(Refusal::new(code, code.to_string())))).collect()
+            }
+        };
+        settle(&cx).await;
+        Reply::Now(CreatePartitionsResponse::default().with_results(results))
+    }
+}
+
+fn new_partitions(topic: CreatePartitionsTopic) -> NewPartitions {
+    let brokers = |ids: Vec<BrokerId>| ids.into_iter().map(|id| id.0).collect();
+    let assigned = |all: Vec<create_partitions_request::CreatePartitionsAssignment>| {
+        all.into_iter().map(|one| brokers(one.broker_ids)).collect()
+    };
+    NewPartitions {
+        topic: topic.name.to_string(),
+        count: topic.count,
+        assignments: topic.assignments.map(assigned),
+    }
+}
+
+/// The key of a topic that a request can only name.
+pub(super) fn by_name(name: &TopicName) -> TopicKey {
+    TopicKey::Name(name.clone())
+}

@@ -1,0 +1,74 @@
+//! ApiVersions: what this broker speaks.
+
+use super::context::Context;
+use super::{Api, ROUTES, Reply};
+use crate::cluster::Image;
+use crate::types::ErrorCode;
+use crate::wire::peer::Software;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+/// The version in which a client that asked with an unknown one is answered; every client reads it (KIP-511).
+pub(super) const FALLBACK: i16 = 0;
+
+impl Api for ApiVersionsRequest {
+    async fn handle(self, cx: Context) -> Reply<ApiVersionsResponse> {
+        if cx.version() >= 3
+            && !(is_software_text(&self.client_software_name)
+                && is_software_text(&self.client_software_version))
+        {
+            return Reply::Now(
+                listed().with_error_code(ErrorCode::InvalidRequest.code()).with_api_keys(vec![]),
+            );
+        }
+        let (name, version) =
+            (self.client_software_name.to_string(), self.client_software_version.to_string());
+        cx.peer.set_software(Software { name, version });
+        Reply::Now(with_features(listed(), &cx.image()))
+    }
+
+    /// An unknown version of this API is answered with all ranges, so that the client finds one in common.
+    fn refuse(code: ErrorCode) -> ApiVersionsResponse {
+        listed().with_error_code(code.code())
+    }
+}
+
+fn listed() -> ApiVersionsResponse {
+    let row = |route: &super::Route| {
+        ApiVersion::default()
+            .with_api_key(route.key)
+            .with_min_version(route.advertised_min)
+            .with_max_version(route.max)
+    };
+    ApiVersionsResponse::default().with_api_keys(ROUTES.iter().map(row).collect())
+}
+
+fn with_features(response: ApiVersionsResponse, image: &Image) -> ApiVersionsResponse {
+    let name = |name: &String| StrBytes::from_string(name.clone());
+    let finalised = image.features.iter().map(|(feature, level)| {
+        FinalizedFeatureKey::default()
+            .with_name(name(feature))
+            .with_min_version_level(*level)
+            .with_max_version_level(*level)
+    });
+    let own = image.brokers.iter().flat_map(|broker| &broker.features);
+    let supported = own.map(|feature| {
+        SupportedFeatureKey::default()
+            .with_name(name(&feature.name))
+            .with_min_version(feature.min)
+            .with_max_version(feature.max)
+    });
+    response
+        .with_finalized_features(finalised.collect())
+        .with_finalized_features_epoch(image.applied.index as i64)
+        .with_supported_features(supported.collect())
+}
+
+/// Letters and digits, with dots and dashes inside (KIP-511).
+fn is_software_text(text: &str) -> bool {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    edge(text.chars().next())
+        && edge(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+}

@@ -1,0 +1,200 @@
+//! The composition root: what a broker is made of, and in which order it starts and stops.
+//!
+//! ```text
+//!  start  directories locked ─► listeners bound ─► metadata quorum ─► registered (fenced) ─► logs open ─► unfenced ─► serving
+//!  stop   listeners closed, replies finished ─► groups closed ─► fenced ─► logs closed and marked clean ─► quorum stopped
+//! ```
+
+mod metadata_lane;
+mod parts;
+
+use crate::api::{self, Node};
+use crate::cluster::controller::{FenceBroker, RegisterBroker, UnfenceBroker};
+use crate::cluster::image;
+use crate::config::{BrokerConfig, Loaded};
+use crate::net::{BindError, Listener, Server};
+use crate::partition::keeper::{self, Keeper};
+use crate::partition::reconcile::Leadership;
+use crate::partition::{driver, reconcile};
+use crate::types::{ErrorCode, Uuid};
+use metadata_lane::{LaneError, MetadataLane};
+use parts::Parts;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::dirs::DirsError;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How long a stop waits for replies that are under way.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why a broker did not start, or had to stop: one line for the operator.
+#[derive(Debug, Error)]
+pub enum BrokerError {
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Metadata(#[from] LaneError),
+    #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the controller refused to register this broker: {0}")]
+    Refused(ErrorCode),
+    #[error("all log directories have failed")]
+    AllDirsFailed,
+}
+
+/// A running broker.
+pub struct Broker {
+    parts: Parts,
+    lane: MetadataLane,
+    server: Server,
+    node: Arc<Node>,
+    epoch: i64,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Starts everything; when this returns, clients are served.
+    pub async fn start(loaded: Loaded) -> Result<Broker, BrokerError> {
+        let config = Arc::new(loaded.config);
+        refuse_unsupported(&config)?;
+        let parts = Parts::open(config.clone())?;
+        let server = Server::new(parts::server_settings(&config));
+        let listeners = parts::bind(&config)?;
+        let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
+        let incarnation = Uuid::new_v4();
+        let epoch = register(&parts, &lane, &listeners, incarnation).await?;
+        let node = parts::node(&parts, lane.metadata());
+        let tasks = run_partitions(&parts, &lane, &node, incarnation)?;
+        let broker = Broker { parts, lane, server, node, epoch, tasks };
+        broker.open_for_clients(listeners).await?;
+        Ok(broker)
+    }
+
+    /// Waits for what ends a broker from within.
+    pub async fn failure(&self) -> BrokerError {
+        tokio::select! {
+            failed = self.lane.failure() => failed.into(),
+            () = self.parts.all_dirs_failed() => BrokerError::AllDirsFailed,
+        }
+    }
+
+    /// Stops in order, so that the next start need not recover anything.
+    pub async fn stop(self) {
+        self.server.stop(GRACE).await;
+        self.node.groups.close();
+        let id = self.node.id;
+        // Without a controller the broker is fenced by its silence.
+        let _ = self.lane.metadata().submit(FenceBroker { id, epoch: self.epoch }).await;
+        self.tasks.iter().for_each(|task| task.abort());
+        let (table, dirs) = (self.parts.table.clone(), self.parts.dirs.clone());
+        let epoch = self.epoch;
+        let closed = tokio::task::spawn_blocking(move || keeper::close_all(&table, &dirs, epoch)).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the logs were not closed; they are recovered at the next start");
+        }
+        self.lane.stop();
+    }
+
+    async fn open_for_clients(&self, listeners: Vec<Listener>) -> Result<(), BrokerError> {
+        let metadata = self.lane.metadata();
+        self.node.replicas.caught_up(metadata.image().applied.index).await;
+        let unfence = UnfenceBroker { id: self.node.id, epoch: self.epoch };
+        metadata.submit(unfence).await.map_err(BrokerError::Refused)?;
+        self.node.replicas.caught_up(metadata.image().applied.index).await;
+        for listener in listeners {
+            let node = self.node.clone();
+            self.server.serve(listener, move |peer, frame| api::serve(node.clone(), peer, frame));
+        }
+        Ok(())
+    }
+}
+
+/// What this release cannot be configured to do is refused before anything is touched.
+fn refuse_unsupported(config: &BrokerConfig) -> Result<(), BrokerError> {
+    let others = config.controller_quorum_voters.iter().filter(|voter| voter.id != config.node_id).count();
+    if others > 0 {
+        let line = "controller.quorum.voters names other nodes: this release runs as a single node";
+        return Err(BrokerError::Config(line.into()));
+    }
+    if !config.roles.broker || !config.roles.controller {
+        let line = "process.roles must be broker,controller: this release runs as a single node";
+        return Err(BrokerError::Config(line.into()));
+    }
+    Ok(())
+}
+
+/// Registers this process with the controller, fenced. Returns the broker's epoch.
+async fn register(
+    parts: &Parts,
+    lane: &MetadataLane,
+    listeners: &[Listener],
+    incarnation: Uuid,
+) -> Result<i64, BrokerError> {
+    let registration = RegisterBroker {
+        id: parts.config.node_id,
+        incarnation,
+        listeners: parts::advertised(&parts.config, listeners)?,
+        rack: parts.config.rack.clone(),
+        directories: parts.dirs.all().iter().map(|dir| dir.id()).collect(),
+        features: parts::features(),
+        boot_id: parts.boot_id.clone(),
+        clean_start: parts.stock_is_clean,
+    };
+    lane.metadata().submit(registration).await.map_err(BrokerError::Refused)
+}
+
+/// Starts what keeps the partitions as the metadata says, and their coordinators.
+fn run_partitions(
+    parts: &Parts,
+    lane: &MetadataLane,
+    node: &Arc<Node>,
+    incarnation: Uuid,
+) -> Result<Vec<JoinHandle<()>>, BrokerError> {
+    let (leadership, led) = mpsc::unbounded_channel();
+    let (doomed, to_unlink) = mpsc::unbounded_channel();
+    let reconciler = reconcile::Reconciler::new(reconcile::Parts {
+        me: node.id,
+        env: parts.env.clone(),
+        dirs: parts.dirs.clone(),
+        table: parts.table.clone(),
+        config: parts.config.clone(),
+        leadership,
+        doomed,
+    })?;
+    let keeper =
+        Keeper::new(parts.table.clone(), parts.dirs.clone(), parts.config.clone(), parts.clock, to_unlink);
+    Ok(vec![
+        tokio::spawn(driver::run(reconciler, lane.metadata(), node.id, incarnation, parts.clock)),
+        tokio::spawn(coordinate(node.clone(), led)),
+        tokio::spawn(forget_deleted(node.clone())),
+        tokio::spawn(keeper.run()),
+    ])
+}
+
+/// Gives each partition of `__consumer_offsets` that this broker leads its coordinator.
+async fn coordinate(node: Arc<Node>, mut led: mpsc::UnboundedReceiver<Leadership>) {
+    while let Some(news) = led.recv().await {
+        api::leadership_changed(&node, news);
+    }
+}
+
+/// Has the groups forget what was committed for topics that are deleted.
+async fn forget_deleted(node: Arc<Node>) {
+    let mut images = node.metadata.watch();
+    let mut seen = images.borrow_and_update().clone();
+    while images.changed().await.is_ok() {
+        let image = images.borrow_and_update().clone();
+        api::topics_gone(&node, &seen, &image);
+        seen = image;
+    }
+}
+
+/// Listeners as registrations hold them.
+type Advertised = Vec<image::Listener>;

@@ -1,0 +1,200 @@
+//! The metadata quorum, on a thread and a runtime of its own: what proves liveness never waits for data.
+
+use super::parts::{self, Parts};
+use crate::cluster::controller::{FormCluster, Policy};
+use crate::cluster::{Images, Metadata, MetadataMachine, Seat};
+use crate::config::BrokerConfig;
+use crate::types::{ErrorCode, Uuid};
+use raft::{Alone, InitializeError, Quorum, StartError, State};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::dirs::DirsError;
+use storage::disk::{Disk, Open};
+use storage::kafka_uuid;
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+
+/// The directory of the metadata log, within `metadata.log.dir`.
+const DIRECTORY: &str = "drave-metadata";
+/// Holds this node's id in the quorum: minted once per formatted directory, never used again by another.
+const NODE_ID: &str = "raft-node.id";
+/// How long a start waits for the quorum.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Partitions that one request may add: as many as Kafka allows.
+const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+
+#[derive(Debug, Error)]
+pub enum LaneError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Initialize(#[from] InitializeError),
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    #[error("the metadata log cannot be used: {0}")]
+    Failed(String),
+    #[error("the metadata quorum was not ready within {} s", PATIENCE.as_secs())]
+    NotReady,
+    #[error(
+        "CLUSTER_ID is {asked}, but these directories belong to cluster {found}; correct it or choose other directories"
+    )]
+    ClusterId { asked: String, found: String },
+    #[error("the cluster could not be formed: {0}")]
+    Form(ErrorCode),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The running quorum.
+pub struct MetadataLane {
+    metadata: Metadata,
+    status: watch::Receiver<raft::Status>,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl MetadataLane {
+    /// Starts the quorum on its thread, forms the cluster if there is none, and checks that it is the right one.
+    pub async fn start(parts: &Parts, asked_id: Option<String>) -> Result<MetadataLane, LaneError> {
+        let (stop, stopped) = oneshot::channel();
+        let (tell, started) = oneshot::channel();
+        let setup = Setup::of(parts)?;
+        let thread =
+            std::thread::Builder::new().name("metadata".into()).spawn(move || run(setup, tell, stopped))?;
+        let died = || LaneError::Failed("its thread ended".into());
+        let (metadata, status) = started.await.map_err(|_| died())??;
+        let lane = MetadataLane { metadata, status, stop, thread };
+        lane.form(parts, asked_id).await?;
+        Ok(lane)
+    }
+
+    pub fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    /// Returns once the quorum has stopped by itself.
+    pub async fn failure(&self) -> LaneError {
+        let (mut status, mut failure) = (self.status.clone(), self.metadata.failure());
+        let failed = |status: &raft::Status| matches!(status.state, State::Failed(_));
+        tokio::select! {
+            Ok(status) = status.wait_for(failed) => match &status.state {
+                State::Failed(why) => LaneError::Failed(why.clone()),
+                _ => LaneError::Failed("it stopped".into()),
+            },
+            Ok(why) = failure.wait_for(|failure| failure.is_some()) => LaneError::Failed(why.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Stops the quorum after what it accepted is on disk.
+    pub fn stop(self) {
+        // An end that is gone means that the thread has ended, which is what is wanted.
+        let _ = self.stop.send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the metadata thread panicked while stopping");
+        }
+    }
+
+    async fn form(&self, parts: &Parts, asked_id: Option<String>) -> Result<(), LaneError> {
+        self.ready().await?;
+        let known = parts.dirs.cluster_id();
+        let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(Uuid::new_v4()));
+        let form = FormCluster { cluster_id: wanted, features: parts::finalised() };
+        let found = self.metadata.submit(form).await.map_err(LaneError::Form)?;
+        if let Some(asked) = asked_id.filter(|asked| *asked != found) {
+            return Err(LaneError::ClusterId { asked, found });
+        }
+        Ok(parts.dirs.set_cluster_id(&found)?)
+    }
+
+    /// Waits until this node may decide.
+    async fn ready(&self) -> Result<(), LaneError> {
+        let mut status = self.status.clone();
+        let settled = |status: &raft::Status| status.leader_ready || matches!(status.state, State::Failed(_));
+        let settled = tokio::time::timeout(PATIENCE, status.wait_for(settled)).await;
+        let status = settled.map_err(|_| LaneError::NotReady)?.map_err(|_| LaneError::NotReady)?;
+        match &status.state {
+            State::Failed(why) => Err(LaneError::Failed(why.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the thread needs.
+struct Setup {
+    settings: raft::Settings,
+    disk: Arc<dyn Disk>,
+    seat: Seat,
+}
+
+impl Setup {
+    fn of(parts: &Parts) -> Result<Setup, LaneError> {
+        let disk = parts.env.disk.clone();
+        let dir: PathBuf = parts.config.metadata_log_dir.join(DIRECTORY);
+        disk.create_dir(&dir)?;
+        let node_id = raft_node_id(&*disk, &dir)?;
+        let seat = Seat {
+            node: parts.config.node_id,
+            policy: Policy {
+                config: BrokerConfig::clone(&parts.config),
+                max_partitions_per_request: MAX_PARTITIONS_PER_REQUEST,
+            },
+            clock: parts.clock,
+            fresh_id: Box::new(Uuid::new_v4),
+        };
+        Ok(Setup { settings: raft::Settings::new(node_id, dir), disk, seat })
+    }
+}
+
+/// The id in `dir`, minted if there is none.
+fn raft_node_id(disk: &dyn Disk, dir: &Path) -> Result<u64, LaneError> {
+    let path = dir.join(NODE_ID);
+    if let Ok(file) = disk.open(&path, Open::Read) {
+        let mut text = vec![0; file.len()?.min(32) as usize];
+        file.read_exact_at(&mut text, 0)?;
+        let text = String::from_utf8_lossy(&text);
+        let malformed = || LaneError::Failed(format!("{}: {text:?} is not a node id", path.display()));
+        return text.trim().parse().map_err(|_| malformed());
+    }
+    let id = (Uuid::new_v4().as_u128() as u64) >> 1;
+    storage::disk::replace_file(disk, &path, id.to_string().as_bytes())?;
+    Ok(id)
+}
+
+type Started = Result<(Metadata, watch::Receiver<raft::Status>), LaneError>;
+
+fn run(setup: Setup, tell: oneshot::Sender<Started>, stopped: oneshot::Receiver<()>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(tell.send(Err(error.into()))),
+    };
+    runtime.block_on(async {
+        let (machine, images) = MetadataMachine::new();
+        match start(setup, machine, images).await {
+            Err(error) => drop(tell.send(Err(error))),
+            Ok((quorum, metadata)) => {
+                // The starter is gone only if the process is ending.
+                let _ = tell.send(Ok((metadata, quorum.status())));
+                let _ = stopped.await;
+                quorum.shutdown().await;
+            }
+        }
+    });
+}
+
+async fn start(
+    setup: Setup,
+    machine: MetadataMachine,
+    images: Images,
+) -> Result<(Quorum, Metadata), LaneError> {
+    let Setup { settings, disk, seat } = setup;
+    let id = settings.node_id;
+    let quorum = Quorum::start(settings, disk, Box::new(machine), Alone).await?;
+    if quorum.is_empty() {
+        quorum.initialize(BTreeMap::from([(id, String::new())])).await?;
+    }
+    let metadata = Metadata::start(quorum.clone(), images, seat);
+    Ok((quorum, metadata))
+}

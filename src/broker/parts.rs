@@ -1,0 +1,178 @@
+//! The parts below the metadata: disk, directories, sockets, and what is shared by all.
+
+use super::{Advertised, BrokerError};
+use crate::api::Node;
+use crate::api::fetch::session::Sessions;
+use crate::cluster::Metadata;
+use crate::cluster::image::{self, Feature};
+use crate::config::BrokerConfig;
+use crate::coordinator::group::config::GroupConfig;
+use crate::coordinator::group::groups::Groups;
+use crate::net::{BindError, Listener, Settings, budget};
+use crate::partition::table::Table;
+use crate::seam::Clock;
+use crate::types::Uuid;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::dirs::LogDirs;
+use storage::disk::{Disk, RealDisk};
+use storage::files::FileCache;
+use storage::log::LogEnv;
+use tokio::sync::watch;
+
+/// Descriptors left for sockets and everything else when files take theirs.
+const FILE_SHARE: usize = 2;
+/// The kernel's id of the running boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What exists before the node knows its cluster.
+pub struct Parts {
+    pub config: Arc<BrokerConfig>,
+    pub clock: Clock,
+    pub env: LogEnv,
+    pub dirs: Arc<LogDirs>,
+    pub table: Arc<Table>,
+    pub boot_id: String,
+    /// Nothing that was on the disks at the last stop can be missing now.
+    pub stock_is_clean: bool,
+    failures: watch::Receiver<usize>,
+}
+
+impl Parts {
+    /// Locks and looks at the directories; formats those that are empty.
+    pub fn open(config: Arc<BrokerConfig>) -> Result<Parts, BrokerError> {
+        let descriptors = raise_descriptor_limit();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let files = Arc::new(FileCache::new(disk.clone(), descriptors / FILE_SHARE));
+        let (failed, failures) = watch::channel(0);
+        let on_failure = Arc::new(move |_: &_| failed.send_modify(|count| *count += 1));
+        let dirs = LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut Uuid::new_v4, on_failure)?;
+        let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let stock_is_clean = enter_boot(&dirs, &boot_id)?;
+        Ok(Parts {
+            clock: Clock::start(),
+            env: LogEnv { disk, files },
+            dirs: Arc::new(dirs),
+            table: Arc::default(),
+            boot_id,
+            stock_is_clean,
+            failures,
+            config,
+        })
+    }
+
+    /// Returns once no directory is left that works.
+    pub async fn all_dirs_failed(&self) {
+        let all = self.dirs.all().len();
+        if self.failures.clone().wait_for(|failed| *failed >= all).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// True if every directory was last used in this boot of the machine: its page cache lost nothing.
+fn enter_boot(dirs: &LogDirs, boot_id: &str) -> Result<bool, BrokerError> {
+    let mut same = dirs.broken_at_start().is_empty();
+    for dir in dirs.all() {
+        same &= dir.enter_boot(boot_id)?;
+    }
+    Ok(same)
+}
+
+/// Raises the soft limit of open files to the hard one. Returns what is allowed then.
+fn raise_descriptor_limit() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    const UNLIMITED: usize = 1 << 20;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    getrlimit(Resource::Nofile).current.map_or(UNLIMITED, |current| current as usize)
+}
+
+/// Binds every listener; none accepts yet. The controller's has nobody to serve on a single node.
+pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
+    let for_clients =
+        config.listeners.iter().filter(|one| !config.controller_listener_names.contains(&one.name));
+    for_clients.map(|one| Listener::bind(&one.name, &one.address.host, one.address.port)).collect()
+}
+
+/// What clients are told, with the ports that were really bound.
+pub fn advertised(config: &BrokerConfig, bound: &[Listener]) -> Result<Advertised, BrokerError> {
+    let mut listeners = vec![];
+    for one in &config.advertised_listeners {
+        let mut port = one.address.port;
+        if port == 0
+            && let Some(bound) = bound.iter().find(|bound| bound.name() == one.name.as_str())
+        {
+            port = bound.local_addr()?.port();
+        }
+        let (name, host) = (one.name.clone(), one.address.host.clone());
+        listeners.push(image::Listener { name, host, port, protocol: one.protocol as i16 });
+    }
+    Ok(listeners)
+}
+
+/// Features, with the levels that this release understands; a new cluster gets the highest. Groups are classic and
+/// transactions absent: their features are at level 0, which is not named.
+const FEATURES: &[(&str, i16, i16)] = &[
+    // Tools take from it what the cluster can do: 7 is 3.3-IV3, 29 is 4.2-IV1.
+    ("metadata.version", 7, 29),
+    // The encodings of the metadata log.
+    ("drave.version", 1, 1),
+];
+
+pub fn features() -> Vec<Feature> {
+    FEATURES.iter().map(|(name, min, max)| Feature { name: (*name).into(), min: *min, max: *max }).collect()
+}
+
+/// The levels that a new cluster gets.
+pub fn finalised() -> Vec<(String, i16)> {
+    FEATURES.iter().map(|(name, _, max)| ((*name).into(), *max)).collect()
+}
+
+pub fn server_settings(config: &BrokerConfig) -> Settings {
+    let bytes = match usize::try_from(config.queued_max_request_bytes) {
+        Ok(bytes) if bytes > 0 => bytes,
+        _ => budget::bytes_at_hand(),
+    };
+    Settings {
+        max_request_bytes: config.socket_request_max_bytes.max(0) as usize,
+        max_idle: Duration::from_millis(config.connections_max_idle_ms.max(0) as u64),
+        max_connections: config.max_connections.max(0) as usize,
+        max_connections_per_ip: config.max_connections_per_ip.max(0) as usize,
+        queued_max_request_bytes: bytes,
+    }
+}
+
+/// What request handlers work on.
+pub fn node(parts: &Parts, metadata: Metadata) -> Arc<Node> {
+    let config = parts.config.clone();
+    Arc::new(Node {
+        id: config.node_id,
+        clock: parts.clock,
+        metadata,
+        replicas: parts.table.clone(),
+        groups: Arc::new(Groups::new(group_config(&config), parts.clock)),
+        dirs: parts.dirs.clone(),
+        fetch_sessions: Sessions::new(config.max_incremental_fetch_session_cache_slots.max(0) as usize),
+        producer_ids: Default::default(),
+        config,
+    })
+}
+
+fn group_config(config: &BrokerConfig) -> GroupConfig {
+    let millis = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+    GroupConfig {
+        partitions: config.offsets_topic.partitions,
+        min_session_timeout: millis(config.group_min_session_timeout_ms.into()),
+        max_session_timeout: millis(config.group_max_session_timeout_ms.into()),
+        initial_rebalance_delay: millis(config.group_initial_rebalance_delay_ms.into()),
+        max_size: config.group_max_size.max(0) as usize,
+        offset_metadata_max_bytes: config.offset_metadata_max_bytes.max(0) as usize,
+        offsets_retention: Duration::from_secs(60 * config.offsets_retention_minutes.max(0) as u64),
+        offsets_retention_check_interval: millis(config.offsets_retention_check_interval_ms),
+        commit_timeout: millis(config.offsets_commit_timeout_ms.into()),
+    }
+}

@@ -1,0 +1,54 @@
+//! Feeds the reconciler with images.
+
+use super::reconcile::Reconciler;
+use crate::cluster::Metadata;
+use crate::cluster::controller::ConfirmDeletions;
+use crate::seam::Clock;
+use crate::types::{BrokerId, Uuid};
+
+/// Has `reconciler` act on each new image that knows this process, until aborted.
+pub async fn run(
+    mut reconciler: Reconciler,
+    metadata: Metadata,
+    me: BrokerId,
+    incarnation: Uuid,
+    clock: Clock,
+) {
+    let mut images = metadata.watch();
+    loop {
+        let image = images.borrow_and_update().clone();
+        let is_registered = image.brokers.get(me).is_some_and(|broker| broker.incarnation == incarnation);
+        if is_registered {
+            let now = clock.now();
+            let worked = tokio::task::spawn_blocking(move || {
+                let confirmed = reconciler.reconcile(image, now);
+                (reconciler, confirmed)
+            });
+            let (back, confirmed) = match worked.await {
+                Ok(worked) => worked,
+                Err(error) => {
+                    tracing::error!(%error, "the reconciler has stopped: this is a bug, please report it");
+                    std::process::abort();
+                }
+            };
+            reconciler = back;
+            confirm(&metadata, me, confirmed);
+        }
+        if images.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says that nothing is left here of these topics. A refusal does no harm: it is said again with the next image.
+fn confirm(metadata: &Metadata, broker: BrokerId, topics: Vec<Uuid>) {
+    if topics.is_empty() {
+        return;
+    }
+    let metadata = metadata.clone();
+    tokio::spawn(async move {
+        if let Err(code) = metadata.submit(ConfirmDeletions { broker, topics }).await {
+            tracing::debug!(?code, "deletions were not confirmed");
+        }
+    });
+}

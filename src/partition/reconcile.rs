@@ -1,0 +1,296 @@
+//! Makes this broker's partitions what the metadata says they are.
+//!
+//! Level-triggered: each image is compared with the last one that was acted on, however many lie between. Only an image
+//! that holds this process's own registration is acted on; an older one knows nothing of what is on these disks.
+//! A directory is removed only for a topic that the image records as deleted; one that it does not know is renamed
+//! `-stray` and kept.
+
+mod config;
+mod stock;
+
+use super::replica::{Replica, Settings};
+use super::state::{Assignment, Turn};
+use super::table::{Slot, Table};
+use crate::cluster::Image;
+use crate::cluster::image::{PartitionImage, TopicImage};
+use crate::config::BrokerConfig;
+use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
+use config::Configs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use stock::Stock;
+use storage::checkpoint::{read_topic_id, write_topic_id};
+use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
+use storage::log::{LogEnv, LogError, LogWriter, Start};
+use tokio::sync::mpsc;
+
+/// Opening this many logs or fewer is not worth a second thread.
+const FEW: usize = 8;
+
+/// This broker began or ended to lead a partition.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub epoch: LeaderEpoch,
+    /// The replica, if it leads now.
+    pub leads: Option<Arc<Replica>>,
+}
+
+/// What a reconciler is made from.
+pub struct Parts {
+    pub me: BrokerId,
+    pub env: LogEnv,
+    pub dirs: Arc<LogDirs>,
+    pub table: Arc<Table>,
+    pub config: Arc<BrokerConfig>,
+    /// Told of each change, in order.
+    pub leadership: mpsc::UnboundedSender<Leadership>,
+    /// Directories to be unlinked when nobody can still be about to open a file in them.
+    pub doomed: mpsc::UnboundedSender<Doomed>,
+}
+
+/// A directory renamed to `-delete`.
+#[derive(Debug)]
+pub struct Doomed {
+    pub dir: Arc<DirHandle>,
+    pub path: PathBuf,
+    pub at: Now,
+}
+
+/// The one writer of the [`Table`].
+pub struct Reconciler {
+    parts: Parts,
+    configs: Configs,
+    stock: Stock,
+    seen: Arc<Image>,
+    is_first: bool,
+}
+
+/// A log to be opened.
+struct Wanted {
+    topic: Arc<TopicImage>,
+    partition: Arc<PartitionImage>,
+    dir: Arc<DirHandle>,
+}
+
+impl Reconciler {
+    /// Looks at what the directories hold; opens nothing yet.
+    pub fn new(parts: Parts) -> io::Result<Reconciler> {
+        let stock = Stock::take(&parts.dirs)?;
+        let configs = Configs::new(parts.config.clone());
+        Ok(Reconciler { parts, configs, stock, seen: Arc::default(), is_first: true })
+    }
+
+    /// Acts on `image`. Returns the deleted topics of which nothing is left here. Blocks.
+    pub fn reconcile(&mut self, image: Arc<Image>, now: Now) -> Vec<Uuid> {
+        let seen = std::mem::replace(&mut self.seen, image.clone());
+        self.configs.update(&image, &self.parts.table);
+        if std::mem::take(&mut self.is_first) {
+            self.clear_stock(&image, now);
+        }
+        let delta = image.topics.delta_since(&seen.topics);
+        // First what goes, then what comes: a topic made again needs the name of the directory.
+        for topic in delta.gone.iter().filter_map(|id| seen.topics.by_id(*id)) {
+            self.gone(topic, image.topics.is_deleted(topic.id), now);
+        }
+        let wanted = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
+        self.open_all(wanted, now);
+        delta.changed.iter().for_each(|topic| self.assume(topic));
+        self.stock.forget();
+        self.parts.table.reached(image.applied.index);
+        image.topics.deletions_of(self.parts.me).collect()
+    }
+
+    /// The partitions of a topic that are to be opened here.
+    fn unopened(&self, topic: &Arc<TopicImage>) -> Vec<Wanted> {
+        let mut wanted = vec![];
+        for partition in topic.partitions() {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            let Some(replica) = partition.replica_on(self.parts.me) else { continue };
+            if self.parts.table.has(id) {
+                continue;
+            }
+            match self.parts.dirs.by_id(replica.directory).filter(|dir| dir.is_online()) {
+                Some(dir) => {
+                    wanted.push(Wanted {
+                        topic: topic.clone(),
+                        partition: partition.clone(),
+                        dir: dir.clone(),
+                    });
+                }
+                None => self.parts.table.put([(id, Slot::Offline)]),
+            }
+        }
+        wanted
+    }
+
+    /// Opens logs, many at once by several threads.
+    fn open_all(&mut self, wanted: Vec<Wanted>, now: Now) {
+        let threads =
+            self.parts.config.recovery_threads_per_data_dir.max(1) as usize * self.parts.dirs.all().len();
+        let threads = if wanted.len() <= FEW { 1 } else { threads };
+        let share = wanted.len().div_ceil(threads).max(1);
+        let this = &*self;
+        let open = |wanted: &Wanted| (wanted.id(), this.open(wanted, now));
+        let slots: Vec<(TopicPartition, Slot)> = std::thread::scope(|scope| {
+            let batches = wanted.chunks(share);
+            let running: Vec<_> = batches
+                .map(|batch| scope.spawn(move || batch.iter().map(open).collect::<Vec<_>>()))
+                .collect();
+            running.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+        });
+        self.parts.table.put(slots);
+    }
+
+    fn open(&self, wanted: &Wanted, now: Now) -> Slot {
+        match self.try_open(wanted, now) {
+            Ok(replica) => Slot::Open(Arc::new(replica)),
+            Err(error) => {
+                let name = wanted.name();
+                tracing::error!(partition = %name, dir = %wanted.dir.path().display(), %error,
+                    "a log cannot be opened; the partition is offline until the next start");
+                if let LogError::Io(error) = &error {
+                    wanted.dir.judge(error);
+                }
+                Slot::Offline
+            }
+        }
+    }
+
+    fn try_open(&self, wanted: &Wanted, now: Now) -> Result<Replica, LogError> {
+        let name = wanted.name();
+        let path = wanted.dir.path().join(name.to_string());
+        let settings = self.configs.settings(&wanted.topic.name);
+        let stocked = self.stock.of(&wanted.dir, &name);
+        let start = Start {
+            recovery_point: stocked.recovery_point,
+            log_start_offset: stocked.log_start,
+            clean: stocked.clean,
+        };
+        let log = LogWriter::open(self.parts.env.clone(), path.clone(), settings.log.clone(), start, now)?;
+        let disk = &*self.parts.env.disk;
+        if read_topic_id(disk, &path).ok().flatten() != Some(wanted.topic.id) {
+            write_topic_id(disk, &path, wanted.topic.id)?;
+        }
+        let topic = Arc::from(wanted.topic.name.as_str());
+        let (id, me, dir) = (wanted.id(), self.parts.me, wanted.dir.clone());
+        Ok(Replica::new(id, topic, me, dir, log, settings, stocked.high_watermark))
+    }
+
+    /// Hands each partition of a topic what the image says of it, and tells of leaderships that changed.
+    fn assume(&self, topic: &TopicImage) {
+        for partition in topic.partitions() {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            let Ok(replica) = self.parts.table.get(id) else { continue };
+            let turn = replica.assume(assignment(partition));
+            let leads = match turn {
+                Turn::Leads => Some(replica.clone()),
+                Turn::Follows => None,
+                Turn::Stays | Turn::Stale => continue,
+            };
+            self.tell(&replica, partition.leader_epoch, leads);
+        }
+    }
+
+    fn tell(&self, replica: &Replica, epoch: LeaderEpoch, leads: Option<Arc<Replica>>) {
+        let news =
+            Leadership { topic: replica.topic().clone(), partition: replica.id().partition, epoch, leads };
+        // Nobody listens only while the broker stops.
+        let _ = self.parts.leadership.send(news);
+    }
+
+    /// Lets go of a topic that the image has no more.
+    fn gone(&self, topic: &TopicImage, is_deleted: bool, now: Now) {
+        for partition in topic.partitions() {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            if let Ok(replica) = self.parts.table.get(id) {
+                self.parts.table.remove(id);
+                self.tell(&replica, LeaderEpoch::MAX, None);
+                self.retire(&replica, is_deleted, now);
+            } else if self.parts.table.has(id) {
+                self.parts.table.remove(id);
+            }
+        }
+    }
+
+    fn retire(&self, replica: &Replica, is_deleted: bool, now: Now) {
+        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
+        let name = PartitionName { topic: replica.topic().to_string(), partition: replica.id().partition };
+        let path = replica.dir().path().join(name.suffixed(kind, Uuid::new_v4()));
+        match replica.retire(&path) {
+            Ok(()) if is_deleted => self.doom(replica.dir(), path, now),
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "the cluster does not know this partition; it is kept aside")
+            }
+            Err(error) => tracing::error!(partition = %name, %error, "a partition cannot be put aside"),
+        }
+    }
+
+    fn doom(&self, dir: &Arc<DirHandle>, path: PathBuf, at: Now) {
+        // Nobody listens only while the broker stops; the next start finds the directory by its name.
+        let _ = self.parts.doomed.send(Doomed { dir: dir.clone(), path, at });
+    }
+
+    /// Puts aside what the directories held at the start and the first image does not place there.
+    fn clear_stock(&mut self, image: &Image, now: Now) {
+        for found in self.stock.take_found() {
+            let id = read_topic_id(&*self.parts.env.disk, &found.path).ok().flatten();
+            match found.kind {
+                DirKind::Delete => self.doom(&found.dir, found.path.clone(), now),
+                DirKind::Current if !self.is_placed(image, id, &found.name, &found.dir) => {
+                    self.put_aside(&found, id.is_some_and(|id| image.topics.is_deleted(id)), now);
+                    self.stock.strike(&found.dir, &found.name);
+                }
+                DirKind::Current | DirKind::Future | DirKind::Stray => {}
+            }
+        }
+    }
+
+    fn is_placed(&self, image: &Image, id: Option<Uuid>, name: &PartitionName, dir: &DirHandle) -> bool {
+        let topic = image.topics.by_name(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
+        let partition = topic.and_then(|topic| topic.partition(name.partition));
+        let replica = partition.and_then(|partition| partition.replica_on(self.parts.me));
+        replica.is_some_and(|replica| replica.directory == dir.id())
+    }
+
+    fn put_aside(&self, found: &stock::Found, is_deleted: bool, now: Now) {
+        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
+        let path = found.dir.path().join(found.name.suffixed(kind, Uuid::new_v4()));
+        let renamed = found.dir.run(|disk| {
+            disk.rename(&found.path, &path)?;
+            disk.sync_dir(found.dir.path())
+        });
+        match renamed {
+            Ok(()) if is_deleted => self.doom(&found.dir, path, now),
+            Ok(()) => {
+                tracing::warn!(path = %path.display(), "the cluster does not know this partition; it is kept aside")
+            }
+            Err(error) => tracing::error!(partition = %found.name, %error, "a partition cannot be put aside"),
+        }
+    }
+}
+
+impl Wanted {
+    fn id(&self) -> TopicPartition {
+        TopicPartition { topic: self.topic.id, partition: self.partition.index }
+    }
+
+    fn name(&self) -> PartitionName {
+        PartitionName { topic: self.topic.name.clone(), partition: self.partition.index }
+    }
+}
+
+fn assignment(partition: &PartitionImage) -> Assignment {
+    Assignment {
+        leader: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        replicas: partition.replica_brokers().collect(),
+        isr: partition.isr.clone(),
+    }
+}
+
+/// The topic's settings, for whoever opens or reconfigures its partitions.
+type SharedSettings = Arc<Settings>;

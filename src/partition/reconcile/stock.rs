@@ -1,0 +1,109 @@
+//! What the log directories held when the process started.
+
+use crate::types::Offset;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use storage::checkpoint::{CheckpointError, OffsetFile, Offsets};
+use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
+use uuid::Uuid;
+
+/// A partition directory found at the start.
+pub(super) struct Found {
+    pub dir: Arc<DirHandle>,
+    pub path: PathBuf,
+    pub name: PartitionName,
+    pub kind: DirKind,
+}
+
+/// What the checkpoints say of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stocked {
+    pub recovery_point: Offset,
+    pub high_watermark: Offset,
+    pub log_start: Offset,
+    pub clean: bool,
+}
+
+#[derive(Default)]
+struct Checkpoints {
+    clean: bool,
+    recovery_points: Offsets,
+    high_watermarks: Offsets,
+    log_starts: Offsets,
+}
+
+/// All directories, as found.
+pub(super) struct Stock {
+    checkpoints: HashMap<Uuid, Checkpoints>,
+    found: Vec<Found>,
+}
+
+impl Stock {
+    /// Reads the checkpoints and the names. A clean-shutdown mark is gone from here on.
+    pub fn take(dirs: &LogDirs) -> io::Result<Stock> {
+        let mut stock = Stock { checkpoints: HashMap::new(), found: vec![] };
+        for dir in dirs.all() {
+            stock.checkpoints.insert(dir.id(), checkpoints(dir));
+            for one in dir.partitions()? {
+                stock.found.push(Found {
+                    dir: dir.clone(),
+                    path: one.path,
+                    name: one.partition,
+                    kind: one.kind,
+                });
+            }
+        }
+        Ok(stock)
+    }
+
+    pub fn of(&self, dir: &DirHandle, name: &PartitionName) -> Stocked {
+        let Some(checkpoints) = self.checkpoints.get(&dir.id()) else { return Stocked::default() };
+        let offset = |offsets: &Offsets| offsets.get(name).copied().unwrap_or(0);
+        Stocked {
+            recovery_point: offset(&checkpoints.recovery_points),
+            high_watermark: offset(&checkpoints.high_watermarks),
+            log_start: offset(&checkpoints.log_starts),
+            clean: checkpoints.clean,
+        }
+    }
+
+    /// The directories, handed out once.
+    pub fn take_found(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.found)
+    }
+
+    /// What the checkpoints say of `name` was of a directory that is no longer its.
+    pub fn strike(&mut self, dir: &DirHandle, name: &PartitionName) {
+        if let Some(checkpoints) = self.checkpoints.get_mut(&dir.id()) {
+            let Checkpoints { recovery_points, high_watermarks, log_starts, .. } = checkpoints;
+            for offsets in [recovery_points, high_watermarks, log_starts] {
+                offsets.remove(name);
+            }
+        }
+    }
+
+    /// What is opened from now on is new: the checkpoints of the start say nothing of it.
+    pub fn forget(&mut self) {
+        self.checkpoints.clear();
+    }
+}
+
+/// A checkpoint that cannot be read counts as empty: everything is checked, nothing is lost by it.
+fn checkpoints(dir: &DirHandle) -> Checkpoints {
+    let offsets = |file: OffsetFile| unless_broken(dir, dir.read_offsets(file));
+    Checkpoints {
+        recovery_points: offsets(OffsetFile::RecoveryPoint),
+        high_watermarks: offsets(OffsetFile::HighWatermark),
+        log_starts: offsets(OffsetFile::LogStart),
+        clean: unless_broken(dir, dir.take_clean_shutdown()).is_some(),
+    }
+}
+
+fn unless_broken<T: Default>(dir: &DirHandle, read: Result<T, CheckpointError>) -> T {
+    read.unwrap_or_else(|error| {
+        tracing::warn!(dir = %dir.path().display(), %error, "a checkpoint cannot be read; its logs are recovered without it");
+        T::default()
+    })
+}

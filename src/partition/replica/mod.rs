@@ -1,0 +1,188 @@
+//! One partition on this broker: its log, its role, and the single lock under which they change together.
+//!
+//! ```text
+//!  append, truncate, retain ──► lock ──► log ──► state ──► publish ──► waiters
+//!  read ──────────────────────► reader (no lock), cut at the published watermark
+//! ```
+
+mod append;
+mod offsets;
+mod read;
+mod settings;
+mod upkeep;
+
+pub use append::{Acks, Append, AppendRefused, Appended};
+pub use offsets::Located;
+pub use read::{Found, Isolation, Read, Wanted};
+pub use settings::Settings;
+pub use upkeep::Marked;
+
+use super::progress::{Marks, Progress};
+use super::state::{Assignment, State, Turn};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, TopicPartition};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use storage::dirs::DirHandle;
+use storage::log::{LogError, LogReader, LogWriter};
+
+/// One partition of one topic, as this broker has it.
+#[derive(Debug)]
+pub struct Replica {
+    id: TopicPartition,
+    topic: Arc<str>,
+    dir: Arc<DirHandle>,
+    reader: LogReader,
+    progress: Arc<Progress>,
+    settings: ArcSwap<Settings>,
+    /// Whether a sync is running or asked for; see `upkeep`.
+    flush_state: AtomicU8,
+    inner: Mutex<Inner>,
+}
+
+/// What changes together, under the lock.
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    log: LogWriter,
+    /// What was appended since the last sync; `None` if nothing was.
+    unsynced: Option<UnsyncedTail>,
+}
+
+/// What a power cut would take.
+#[derive(Clone, Copy, Debug)]
+struct UnsyncedTail {
+    /// When the oldest of it was appended.
+    since: Now,
+    bytes: u64,
+}
+
+impl Replica {
+    /// Takes over an open log. `checkpointed` is the high watermark as it was last written down.
+    pub fn new(
+        id: TopicPartition,
+        topic: Arc<str>,
+        me: BrokerId,
+        dir: Arc<DirHandle>,
+        log: LogWriter,
+        settings: Arc<Settings>,
+        checkpointed: Offset,
+    ) -> Replica {
+        let reader = log.reader();
+        let view = reader.view();
+        let mut state = State::new(me, checkpointed);
+        state.clamp(view.log_start_offset, view.log_end_offset);
+        state.set_min_insync(settings.min_insync);
+        let inner = Inner { state, log, unsynced: None };
+        Replica {
+            id,
+            topic,
+            dir,
+            reader,
+            progress: Arc::new(Progress::new(inner.marks())),
+            settings: ArcSwap::new(settings),
+            flush_state: AtomicU8::new(0),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub fn id(&self) -> TopicPartition {
+        self.id
+    }
+
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    pub fn dir(&self) -> &Arc<DirHandle> {
+        &self.dir
+    }
+
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    pub fn marks(&self) -> Marks {
+        self.progress.marks()
+    }
+
+    /// Bytes of its log on disk.
+    pub fn size(&self) -> u64 {
+        self.reader.view().size()
+    }
+
+    /// Takes over who leads and who is in sync. A new leader's own log counts from here on.
+    pub fn assume(&self, assignment: Assignment) -> Turn {
+        let mut inner = self.inner.lock();
+        let turn = inner.state.assume(assignment);
+        if turn == Turn::Leads {
+            let epoch = inner.state.assignment().leader_epoch;
+            inner.log.begin_epoch(epoch);
+        }
+        self.settle(&mut inner);
+        turn
+    }
+
+    /// Takes over a changed configuration.
+    pub fn configure(&self, settings: Arc<Settings>) {
+        let mut inner = self.inner.lock();
+        inner.state.set_min_insync(settings.min_insync);
+        inner.log.set_config(settings.log.clone());
+        self.settings.store(settings);
+        self.settle(&mut inner);
+    }
+
+    /// Whether this broker may answer as leader for a client that knows `epoch` (-1: does not say).
+    pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        self.check_dir()?;
+        self.inner.lock().state.check_leader(epoch)
+    }
+
+    fn check_dir(&self) -> Result<(), ErrorCode> {
+        if self.dir.is_online() { Ok(()) } else { Err(ErrorCode::KafkaStorageError) }
+    }
+
+    /// Lets the watermark follow the log, and shows where everything stands.
+    fn settle(&self, inner: &mut Inner) {
+        let end = inner.promised_end(self.settings.load().promises_synced);
+        if inner.state.promise(end) {
+            inner.log.on_high_watermark(inner.state.high_watermark());
+        }
+        self.progress.publish(inner.marks());
+    }
+
+    /// A failed log makes its directory unusable, if it is the disk that failed.
+    fn storage_error(&self, error: &LogError) -> ErrorCode {
+        tracing::error!(partition = %self.name(), %error, "a log cannot be used");
+        if let LogError::Io(error) = error {
+            self.dir.judge(error);
+        }
+        ErrorCode::KafkaStorageError
+    }
+}
+
+impl Inner {
+    fn note_unsynced(&mut self, bytes: u64, now: Now) {
+        self.unsynced.get_or_insert(UnsyncedTail { since: now, bytes: 0 }).bytes += bytes;
+    }
+
+    /// The end up to which this replica's word stands.
+    fn promised_end(&self, synced: bool) -> Offset {
+        if synced { self.log.synced_end_offset() } else { self.log.log_end_offset() }
+    }
+
+    fn marks(&self) -> Marks {
+        let high_watermark = self.state.high_watermark();
+        let first_unstable = self.log.view().first_unstable_offset;
+        let last_stable = first_unstable.map_or(high_watermark, |first| first.min(high_watermark));
+        Marks {
+            leads: self.state.leads(),
+            leader_epoch: self.state.assignment().leader_epoch,
+            log_start: self.log.log_start_offset(),
+            log_end: self.log.log_end_offset(),
+            high_watermark,
+            last_stable,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Reading for consumers: without the lock, cut at what the partition shows.
+
+use super::Replica;
+use crate::types::{ErrorCode, LeaderEpoch, Offset};
+use storage::disk::FileSlice;
+use storage::log::ReadError;
+
+/// Whether records of undecided transactions are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// From where a reader goes on, and what it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub offset: Offset,
+    /// The leader epoch the reader knows, or -1.
+    pub current_epoch: LeaderEpoch,
+    /// The epoch of the last record it has, or -1.
+    pub last_epoch: LeaderEpoch,
+}
+
+/// One read.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    pub wanted: Wanted,
+    pub max_bytes: usize,
+    /// Give the first batch whatever its size.
+    pub at_least_one: bool,
+    pub isolation: Isolation,
+}
+
+/// What a read gives, with the marks it was read under.
+#[derive(Debug)]
+pub struct Found {
+    pub high_watermark: Offset,
+    pub last_stable: Offset,
+    pub log_start: Offset,
+    /// Where the reader's log leaves this one: the epoch and its end. Then there are no records.
+    pub diverging_epoch: Option<(LeaderEpoch, Offset)>,
+    /// Producer id and first offset; `None` unless read committed.
+    pub aborted: Option<Vec<(i64, Offset)>>,
+    pub slices: Vec<FileSlice>,
+}
+
+impl Isolation {
+    pub fn from_wire(level: i8) -> Isolation {
+        if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    }
+}
+
+impl Replica {
+    /// Reads whole batches below the watermark (or the last stable offset), if this broker leads.
+    /// An offset between the watermark and the log end is empty, not an error: after a failover a consumer may be
+    /// ahead of what the new leader knows to be committed.
+    pub fn read(&self, read: Read) -> Result<Found, ErrorCode> {
+        self.check_leader(read.wanted.current_epoch)?;
+        let marks = self.marks();
+        let mut found = Found {
+            high_watermark: marks.high_watermark,
+            last_stable: marks.last_stable,
+            log_start: marks.log_start,
+            diverging_epoch: self.divergence(read.wanted),
+            aborted: None,
+            slices: vec![],
+        };
+        if found.diverging_epoch.is_some() {
+            return Ok(found);
+        }
+        let below = match read.isolation {
+            Isolation::ReadUncommitted => marks.high_watermark,
+            Isolation::ReadCommitted => marks.last_stable,
+        };
+        let from = read.wanted.offset;
+        let batches =
+            self.reader.read(from, below.max(marks.log_start), read.max_bytes as u64, read.at_least_one);
+        let batches = batches.map_err(|error| self.read_error(&error))?;
+        if read.isolation == Isolation::ReadCommitted {
+            found.aborted = Some(self.aborted(from, batches.end_offset)?);
+        }
+        found.slices.extend(batches.slice);
+        Ok(found)
+    }
+
+    fn divergence(&self, wanted: Wanted) -> Option<(LeaderEpoch, Offset)> {
+        if wanted.last_epoch < 0 {
+            return None;
+        }
+        let (epoch, end) = self.epoch_end(wanted.last_epoch).unwrap_or((-1, -1));
+        (epoch < wanted.last_epoch || end < wanted.offset).then_some((epoch, end))
+    }
+
+    fn aborted(&self, from: Offset, below: Offset) -> Result<Vec<(i64, Offset)>, ErrorCode> {
+        let aborted =
+            self.reader.aborted_transactions(from, below).map_err(|error| self.read_error(&error))?;
+        Ok(aborted.iter().map(|transaction| (transaction.producer_id, transaction.first_offset)).collect())
+    }
+
+    pub(super) fn read_error(&self, error: &ReadError) -> ErrorCode {
+        match error {
+            ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Malformed(_) | ReadError::Records(_) => {
+                tracing::error!(partition = %self.name(), %error, "a record batch on disk cannot be read");
+                ErrorCode::CorruptMessage
+            }
+            ReadError::Io(error) => {
+                self.dir.judge(error);
+                ErrorCode::KafkaStorageError
+            }
+        }
+    }
+
+    /// Reads for this broker's own coordinator: up to `below`, whatever the watermark.
+    pub fn read_own(
+        &self,
+        from: Offset,
+        below: Offset,
+        max_bytes: u64,
+    ) -> Result<Option<FileSlice>, ErrorCode> {
+        self.check_dir()?;
+        let batches =
+            self.reader.read(from, below, max_bytes, true).map_err(|error| self.read_error(&error))?;
+        Ok(batches.slice)
+    }
+
+    /// `topic-partition`, for the log.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.topic, self.id.partition)
+    }
+}

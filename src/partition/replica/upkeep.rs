@@ -1,0 +1,131 @@
+//! What keeps a partition's log in order: syncing, retention, checkpoints, and its end.
+
+use super::Replica;
+use crate::types::{LeaderEpoch, Now, Offset};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use storage::log::{LogError, Retained};
+use storage::producers::ProducerState;
+
+/// Recovery after a crash reads what is not synced. These bound it: bytes of one log, and the age of the oldest.
+const UNSYNCED_BYTES: u64 = 64 << 20;
+const UNSYNCED_AGE: Duration = Duration::from_secs(60);
+
+/// States of `flush_state`.
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+/// Something was appended after the running sync took its snapshot: once more.
+const RUNNING_AND_ASKED: u8 = 2;
+
+/// What a directory's checkpoints say of one log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    pub recovery_point: Offset,
+    pub high_watermark: Offset,
+    pub log_start: Offset,
+}
+
+impl Replica {
+    /// True for the caller that has to start [`Replica::flush`] on a thread that may block; others are covered by it.
+    pub(in crate::partition) fn ask_flush(&self) -> bool {
+        let asked = |state| Some(if state == IDLE { RUNNING } else { RUNNING_AND_ASKED });
+        self.flush_state.fetch_update(Ordering::AcqRel, Ordering::Acquire, asked) == Ok(IDLE)
+    }
+
+    /// Syncs until nobody has asked meanwhile: one fsync covers everything appended before it began. Blocks.
+    pub fn flush(&self) {
+        loop {
+            if let Err(error) = self.sync_once() {
+                tracing::error!(partition = %self.name(), %error, "a log could not be synced; its directory goes offline");
+                if let LogError::Io(error) = &error {
+                    self.dir.fail(error);
+                }
+            }
+            if self.flush_state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
+            self.flush_state.store(RUNNING, Ordering::Release);
+        }
+    }
+
+    fn sync_once(&self) -> Result<(), LogError> {
+        let Some(unsynced) = self.inner.lock().log.unsynced()? else { return Ok(()) };
+        let synced = unsynced.sync()?;
+        let mut inner = self.inner.lock();
+        inner.log.synced(synced);
+        if inner.log.synced_end_offset() == inner.log.log_end_offset() {
+            inner.unsynced = None;
+        }
+        self.settle(&mut inner);
+        Ok(())
+    }
+
+    /// Whether so much, or something so old, is unsynced that it should be synced now.
+    pub(in crate::partition) fn is_flush_due(&self, now: Now) -> bool {
+        let inner = self.inner.lock();
+        let Some(unsynced) = inner.unsynced else { return false };
+        let age = now.mono.since(unsynced.since.mono);
+        let limit = Duration::from_millis(self.settings.load().flush_ms.max(0) as u64).min(UNSYNCED_AGE);
+        !inner.log.has_failed() && (unsynced.bytes >= UNSYNCED_BYTES || age >= limit)
+    }
+
+    /// Drops segments that retention lets go, and unlinks what was dropped a while ago. Blocks.
+    pub fn retain(&self, now: Now) -> Result<Retained, LogError> {
+        let mut inner = self.inner.lock();
+        let high_watermark = inner.state.high_watermark();
+        let retained = inner.log.retain(now, high_watermark)?;
+        self.settle(&mut inner);
+        Ok(retained)
+    }
+
+    /// Unlinks files that were dropped longer ago than `file.delete.delay.ms`. Blocks.
+    pub fn delete_old_files(&self, now: Now) -> io::Result<()> {
+        self.inner.lock().log.delete_old_files(now)
+    }
+
+    /// What the checkpoints of its directory shall say.
+    pub fn marked(&self) -> Marked {
+        let inner = self.inner.lock();
+        Marked {
+            recovery_point: inner.log.synced_end_offset(),
+            high_watermark: inner.state.high_watermark(),
+            log_start: inner.log.log_start_offset(),
+        }
+    }
+
+    /// Known producers and their state, by id.
+    pub fn producers(&self) -> Vec<(i64, ProducerState)> {
+        let inner = self.inner.lock();
+        inner.log.producers().iter().map(|(id, state)| (id, state.clone())).collect()
+    }
+
+    /// Ends its leadership, so that everything that waits on it fails and nothing is appended any more.
+    fn step_down(&self) {
+        let mut inner = self.inner.lock();
+        let mut last = inner.state.assignment().clone();
+        last.leader = None;
+        last.leader_epoch = LeaderEpoch::MAX;
+        last.partition_epoch = i32::MAX;
+        inner.state.assume(last);
+        self.settle(&mut inner);
+    }
+
+    /// Syncs and closes the log for a clean stop. Blocks.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.step_down();
+        self.inner.lock().log.close()
+    }
+
+    /// Gives up the partition: its directory gets the name `to`. Readers that hold its files go on reading.
+    pub fn retire(&self, to: &Path) -> Result<(), LogError> {
+        self.step_down();
+        self.inner.lock().log.rename_dir(to)
+    }
+
+    /// The directory its files are in.
+    pub fn path(&self) -> PathBuf {
+        self.inner.lock().log.dir()
+    }
+}

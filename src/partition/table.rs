@@ -1,0 +1,76 @@
+//! The partitions of this broker. One writer (the reconciler), snapshots for everyone else.
+
+use super::replica::Replica;
+use crate::types::{ErrorCode, TopicPartition};
+use arc_swap::ArcSwap;
+use rpds::HashTrieMapSync;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A partition that this broker has a replica of.
+#[derive(Clone, Debug)]
+pub enum Slot {
+    Open(Arc<Replica>),
+    /// Its log directory is broken or missing.
+    Offline,
+}
+
+type Slots = HashTrieMapSync<TopicPartition, Slot>;
+
+/// All partitions of this broker.
+#[derive(Debug)]
+pub struct Table {
+    slots: ArcSwap<Slots>,
+    /// Index of the newest image whose partitions are all as it says.
+    applied: watch::Sender<u64>,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { slots: ArcSwap::from_pointee(Slots::new_sync()), applied: watch::Sender::new(0) }
+    }
+}
+
+impl Table {
+    pub fn get(&self, at: TopicPartition) -> Result<Arc<Replica>, ErrorCode> {
+        match self.slots.load().get(&at) {
+            Some(Slot::Open(replica)) => Ok(replica.clone()),
+            Some(Slot::Offline) => Err(ErrorCode::KafkaStorageError),
+            None => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// Every open partition, in no order.
+    pub fn all(&self) -> Vec<Arc<Replica>> {
+        let open = |slot: &Slot| match slot {
+            Slot::Open(replica) => Some(replica.clone()),
+            Slot::Offline => None,
+        };
+        self.slots.load().values().filter_map(open).collect()
+    }
+
+    /// Waits until the partitions are as the image of `index` (or a newer one) says.
+    pub async fn caught_up(&self, index: u64) {
+        // The sender lives as long as this table: waiting cannot fail.
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= index).await;
+    }
+
+    pub(super) fn has(&self, at: TopicPartition) -> bool {
+        self.slots.load().contains_key(&at)
+    }
+
+    /// Puts many at once. Only the reconciler writes, so that nothing is lost between reading and storing.
+    pub(super) fn put(&self, slots: impl IntoIterator<Item = (TopicPartition, Slot)>) {
+        let mut next = (**self.slots.load()).clone();
+        slots.into_iter().for_each(|(at, slot)| next.insert_mut(at, slot));
+        self.slots.store(Arc::new(next));
+    }
+
+    pub(super) fn remove(&self, at: TopicPartition) {
+        self.slots.store(Arc::new(self.slots.load().remove(&at)));
+    }
+
+    pub(super) fn reached(&self, index: u64) {
+        self.applied.send_replace(index);
+    }
+}
