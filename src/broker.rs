@@ -14,7 +14,8 @@ use crate::cluster::image;
 use crate::config::{BrokerConfig, Loaded};
 use crate::net::{BindError, Listener, Server};
 use crate::partition::keeper::{self, Keeper};
-use crate::partition::reconcile::Leadership;
+use crate::partition::reconcile::{Leadership, Reconciler};
+use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
 use crate::types::{ErrorCode, Uuid};
 use metadata_lane::{LaneError, MetadataLane};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::DirsError;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long a stop waits for replies that are under way.
@@ -56,7 +57,9 @@ pub struct Broker {
     server: Server,
     node: Arc<Node>,
     epoch: i64,
-    tasks: Vec<JoinHandle<()>>,
+    /// What writes to the directories in the background; finished before they are closed.
+    chores: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
 }
 
 impl Broker {
@@ -68,11 +71,15 @@ impl Broker {
         let server = Server::new(parts::server_settings(&config));
         let listeners = parts::bind(&config)?;
         let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
+        let (reconciler, inboxes) = reconciler(&parts)?;
         let incarnation = Uuid::new_v4();
-        let epoch = register(&parts, &lane, &listeners, incarnation).await?;
+        let is_clean = parts.same_boot || reconciler.found_clean();
+        let epoch = register(&parts, &lane, &listeners, incarnation, is_clean).await?;
         let node = parts::node(&parts, lane.metadata());
-        let tasks = run_partitions(&parts, &lane, &node, incarnation)?;
-        let broker = Broker { parts, lane, server, node, epoch, tasks };
+        let (stop, stopping) = watch::channel(false);
+        let chores = run_chores(&parts, &node, reconciler, inboxes, incarnation, &stopping);
+        tokio::spawn(forget_deleted(node.clone()));
+        let broker = Broker { parts, lane, server, node, epoch, chores, stop };
         broker.open_for_clients(listeners).await?;
         Ok(broker)
     }
@@ -92,7 +99,11 @@ impl Broker {
         let id = self.node.id;
         // Without a controller the broker is fenced by its silence.
         let _ = self.lane.metadata().submit(FenceBroker { id, epoch: self.epoch }).await;
-        self.tasks.iter().for_each(|task| task.abort());
+        self.stop.send_replace(true);
+        for chore in self.chores {
+            // One that panicked has ended too.
+            let _ = chore.await;
+        }
         let (table, dirs) = (self.parts.table.clone(), self.parts.dirs.clone());
         let epoch = self.epoch;
         let closed = tokio::task::spawn_blocking(move || keeper::close_all(&table, &dirs, epoch)).await;
@@ -136,6 +147,7 @@ async fn register(
     lane: &MetadataLane,
     listeners: &[Listener],
     incarnation: Uuid,
+    clean_start: bool,
 ) -> Result<i64, BrokerError> {
     let registration = RegisterBroker {
         id: parts.config.node_id,
@@ -145,22 +157,22 @@ async fn register(
         directories: parts.dirs.all().iter().map(|dir| dir.id()).collect(),
         features: parts::features(),
         boot_id: parts.boot_id.clone(),
-        clean_start: parts.stock_is_clean,
+        clean_start,
     };
     lane.metadata().submit(registration).await.map_err(BrokerError::Refused)
 }
 
-/// Starts what keeps the partitions as the metadata says, and their coordinators.
-fn run_partitions(
-    parts: &Parts,
-    lane: &MetadataLane,
-    node: &Arc<Node>,
-    incarnation: Uuid,
-) -> Result<Vec<JoinHandle<()>>, BrokerError> {
+/// Where the reconciler's news arrive.
+struct Inboxes {
+    led: mpsc::UnboundedReceiver<Leadership>,
+    to_unlink: mpsc::UnboundedReceiver<reconcile::Doomed>,
+}
+
+fn reconciler(parts: &Parts) -> Result<(Reconciler, Inboxes), BrokerError> {
     let (leadership, led) = mpsc::unbounded_channel();
     let (doomed, to_unlink) = mpsc::unbounded_channel();
-    let reconciler = reconcile::Reconciler::new(reconcile::Parts {
-        me: node.id,
+    let reconciler = Reconciler::new(reconcile::Parts {
+        me: parts.config.node_id,
         env: parts.env.clone(),
         dirs: parts.dirs.clone(),
         table: parts.table.clone(),
@@ -168,14 +180,38 @@ fn run_partitions(
         leadership,
         doomed,
     })?;
-    let keeper =
-        Keeper::new(parts.table.clone(), parts.dirs.clone(), parts.config.clone(), parts.clock, to_unlink);
-    Ok(vec![
-        tokio::spawn(driver::run(reconciler, lane.metadata(), node.id, incarnation, parts.clock)),
-        tokio::spawn(coordinate(node.clone(), led)),
-        tokio::spawn(forget_deleted(node.clone())),
-        tokio::spawn(keeper.run()),
-    ])
+    Ok((reconciler, Inboxes { led, to_unlink }))
+}
+
+/// Starts what keeps the partitions as the metadata says, and their coordinators.
+fn run_chores(
+    parts: &Parts,
+    node: &Arc<Node>,
+    reconciler: Reconciler,
+    inboxes: Inboxes,
+    incarnation: Uuid,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let (table, dirs, config) = (parts.table.clone(), parts.dirs.clone(), parts.config.clone());
+    let keeper = Keeper::new(table.clone(), dirs, config, parts.clock, inboxes.to_unlink);
+    let metadata = node.metadata.clone();
+    tokio::spawn(coordinate(node.clone(), inboxes.led));
+    tokio::spawn(step_down_with_dirs(table, parts.failures()));
+    vec![
+        tokio::spawn(driver::run(reconciler, metadata, node.id, incarnation, parts.clock, stopping.clone())),
+        tokio::spawn(keeper.run(stopping.clone())),
+    ]
+}
+
+/// Ends the leaderships in directories that fail, so that nobody waits for what they cannot do any more.
+async fn step_down_with_dirs(table: Arc<Table>, mut failures: watch::Receiver<usize>) {
+    while failures.changed().await.is_ok() {
+        table
+            .all()
+            .iter()
+            .filter(|replica| !replica.dir().is_online())
+            .for_each(|replica| replica.step_down());
+    }
 }
 
 /// Gives each partition of `__consumer_offsets` that this broker leads its coordinator.

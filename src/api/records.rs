@@ -4,43 +4,57 @@ use super::context::Context;
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::keeper::checkpoint_log_starts;
-use crate::types::{ErrorCode, Offset};
+use crate::partition::replica::Replica;
+use crate::types::{ErrorCode, Offset, Uuid};
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
 use kafka_protocol::messages::delete_records_response::*;
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use storage::dirs::DirHandle;
 
 /// The low watermark where there is none to tell.
 const NO_LOW_WATERMARK: Offset = -1;
 
 impl Api for DeleteRecordsRequest {
     async fn handle(self, cx: Context) -> Reply<DeleteRecordsResponse> {
-        let topics = self.topics.iter().map(|topic| answer(&cx, topic)).collect();
-        write_down(&cx, &self.topics).await;
+        let mut topics: Vec<_> = self.topics.iter().map(|topic| answer(&cx, topic)).collect();
+        let undurable = write_down(&cx, &self.topics).await;
+        for topic in &mut topics {
+            let name = topic.name.to_string();
+            let failed = |one: &&mut DeleteRecordsPartitionResult| {
+                one.error_code == 0 && undurable.contains(&(name.clone(), one.partition_index))
+            };
+            for one in topic.partitions.iter_mut().filter(failed) {
+                one.error_code = ErrorCode::KafkaStorageError.code();
+                one.low_watermark = NO_LOW_WATERMARK;
+            }
+        }
         Reply::Now(DeleteRecordsResponse::default().with_topics(topics))
     }
 }
 
 /// Makes the new log starts durable before they are acknowledged: deleted records must not come back after a crash.
-async fn write_down(cx: &Context, topics: &[DeleteRecordsTopic]) {
+/// Returns the partitions for which that failed.
+async fn write_down(cx: &Context, topics: &[DeleteRecordsTopic]) -> HashSet<(String, i32)> {
     let image = cx.image();
     let named =
         topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one.partition_index)));
     let replica = |(topic, partition): (&DeleteRecordsTopic, i32)| {
         cx.replica(cx.topic(&image, &by_name(&topic.name)).ok()?, partition).ok()
     };
-    let dirs: HashMap<_, _> =
-        named.filter_map(replica).map(|one| (one.dir().id(), one.dir().clone())).collect();
+    let replicas: Vec<Arc<Replica>> = named.filter_map(replica).collect();
     let table = cx.node.replicas.clone();
     let written = tokio::task::spawn_blocking(move || {
-        for dir in dirs.values() {
-            if let Err(error) = checkpoint_log_starts(&table, dir) {
-                tracing::error!(dir = %dir.path().display(), %error, "log starts could not be written down");
-            }
-        }
+        let mut broken: HashMap<Uuid, bool> = HashMap::new();
+        let mut is_broken = |dir: &DirHandle| {
+            *broken.entry(dir.id()).or_insert_with(|| checkpoint_log_starts(&table, dir).is_err())
+        };
+        let undurable = replicas.iter().filter(|replica| is_broken(replica.dir()));
+        undurable.map(|replica| (replica.topic().to_string(), replica.id().partition)).collect()
     });
     // It only fails if the process is ending.
-    let _ = written.await;
+    written.await.unwrap_or_default()
 }
 
 fn answer(cx: &Context, topic: &DeleteRecordsTopic) -> DeleteRecordsTopicResult {

@@ -33,8 +33,8 @@ pub struct Parts {
     pub dirs: Arc<LogDirs>,
     pub table: Arc<Table>,
     pub boot_id: String,
-    /// Nothing that was on the disks at the last stop can be missing now.
-    pub stock_is_clean: bool,
+    /// The directories were last used in this boot of the machine: its page cache lost nothing.
+    pub same_boot: bool,
     failures: watch::Receiver<usize>,
 }
 
@@ -48,17 +48,22 @@ impl Parts {
         let on_failure = Arc::new(move |_: &_| failed.send_modify(|count| *count += 1));
         let dirs = LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut Uuid::new_v4, on_failure)?;
         let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-        let stock_is_clean = enter_boot(&dirs, &boot_id)?;
+        let same_boot = enter_boot(&dirs, &boot_id)?;
         Ok(Parts {
             clock: Clock::start(),
             env: LogEnv { disk, files },
             dirs: Arc::new(dirs),
             table: Arc::default(),
             boot_id,
-            stock_is_clean,
+            same_boot,
             failures,
             config,
         })
+    }
+
+    /// Counts the directories that failed since the start.
+    pub fn failures(&self) -> watch::Receiver<usize> {
+        self.failures.clone()
     }
 
     /// Returns once no directory is left that works.

@@ -5,14 +5,16 @@ use crate::cluster::Metadata;
 use crate::cluster::controller::ConfirmDeletions;
 use crate::seam::Clock;
 use crate::types::{BrokerId, Uuid};
+use tokio::sync::watch;
 
-/// Has `reconciler` act on each new image that knows this process, until aborted.
+/// Has `reconciler` act on each new image that knows this process, until `stop` says so.
 pub async fn run(
     mut reconciler: Reconciler,
     metadata: Metadata,
     me: BrokerId,
     incarnation: Uuid,
     clock: Clock,
+    mut stop: watch::Receiver<bool>,
 ) {
     let mut images = metadata.watch();
     loop {
@@ -34,7 +36,11 @@ pub async fn run(
             reconciler = back;
             confirm(&metadata, me, confirmed);
         }
-        if images.changed().await.is_err() {
+        let more = tokio::select! {
+            changed = images.changed() => changed.is_ok(),
+            _ = stop.wait_for(|stop| *stop) => false,
+        };
+        if !more {
             return;
         }
     }

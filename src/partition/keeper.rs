@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::checkpoint::{OffsetFile, Offsets};
 use storage::dirs::{DirHandle, LogDirs, PartitionName};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How often the keeper looks around.
 const ROUND: Duration = Duration::from_secs(1);
@@ -47,10 +47,11 @@ impl Keeper {
         Keeper { table, dirs, config, clock, doomed, state: State::default() }
     }
 
-    /// Works until aborted.
-    pub async fn run(mut self) {
-        loop {
-            tokio::time::sleep(ROUND).await;
+    /// Works until `stop` says so; a round that is under way is finished. Begins once the partitions are open: before
+    /// that, the checkpoints on disk know more than the table.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        self.table.caught_up(1).await;
+        while tokio::time::timeout(ROUND, stop.wait_for(|stop| *stop)).await.is_err() {
             let round = tokio::task::spawn_blocking(move || {
                 self.round();
                 self
@@ -104,6 +105,7 @@ impl Keeper {
     }
 
     fn checkpoint(&mut self, files: &[OffsetFile]) {
+        let _one_writer = self.table.checkpointing();
         for dir in self.dirs.all().iter().filter(|dir| dir.is_online()) {
             for file in files {
                 let offsets = offsets_of(&self.table, dir, *file);
@@ -165,11 +167,25 @@ fn offsets_of(table: &Table, dir: &DirHandle, file: OffsetFile) -> Offsets {
         };
         Some((name, offset?))
     };
-    here.filter_map(row).collect()
+    let mut offsets: Offsets = here.filter_map(row).collect();
+    keep_offline(table, dir, file, &mut offsets);
+    offsets
+}
+
+/// What the checkpoint says of partitions that could not be opened stays as it is.
+fn keep_offline(table: &Table, dir: &DirHandle, file: OffsetFile, offsets: &mut Offsets) {
+    let offline: Vec<_> = table.offline().into_iter().filter(|offline| offline.dir == dir.id()).collect();
+    if offline.is_empty() {
+        return;
+    }
+    let written = dir.read_offsets(file).unwrap_or_default();
+    let row = |offline: super::table::Offline| Some((offline.name.clone(), *written.get(&offline.name)?));
+    offsets.extend(offline.into_iter().filter_map(row));
 }
 
 /// Writes down at once where the logs of `dir` start: deleted records must not come back. Blocks.
 pub fn checkpoint_log_starts(table: &Table, dir: &DirHandle) -> io::Result<()> {
+    let _one_writer = table.checkpointing();
     dir.write_offsets(OffsetFile::LogStart, &offsets_of(table, dir, OffsetFile::LogStart))
 }
 
@@ -183,6 +199,8 @@ pub fn close_all(table: &Table, dirs: &LogDirs, broker_epoch: i64) {
         }
         *in_order.entry(replica.dir().id()).or_insert(true) &= closed.is_ok();
     }
+    in_order.extend(table.offline().iter().map(|offline| (offline.dir, false)));
+    let _one_writer = table.checkpointing();
     for dir in dirs.all().iter().filter(|dir| dir.is_online()) {
         let files = [OffsetFile::RecoveryPoint, OffsetFile::HighWatermark, OffsetFile::LogStart];
         let written =

@@ -3,6 +3,7 @@
 //! A wait carries the leader epoch it began in. Any other epoch ends it with NOT_LEADER_OR_FOLLOWER, even if this
 //! broker leads again: the watermark may by then pass the offset with another record in it.
 
+use super::state;
 use crate::types::{ErrorCode, LeaderEpoch, Offset};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -41,6 +42,13 @@ struct Inner {
 pub struct Waiting {
     progress: Arc<Progress>,
     key: (Offset, u64),
+}
+
+impl Marks {
+    /// Whether this broker may answer as leader for a client that knows `epoch` (-1: does not say).
+    pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        state::check_leader(self.leads, self.leader_epoch, epoch)
+    }
 }
 
 impl Progress {

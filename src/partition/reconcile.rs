@@ -10,18 +10,20 @@ mod stock;
 
 use super::replica::{Replica, Settings};
 use super::state::{Assignment, Turn};
-use super::table::{Slot, Table};
+use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
 use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
+use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stock::Stock;
-use storage::checkpoint::{read_topic_id, write_topic_id};
+use storage::checkpoint::{CheckpointError, read_topic_id, write_topic_id};
 use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
+use storage::kafka_uuid;
 use storage::log::{LogEnv, LogError, LogWriter, Start};
 use tokio::sync::mpsc;
 
@@ -66,6 +68,8 @@ pub struct Reconciler {
     stock: Stock,
     seen: Arc<Image>,
     is_first: bool,
+    /// Deleted topics of which something could not be put aside: they are not confirmed as gone.
+    stuck: HashSet<Uuid>,
 }
 
 /// A log to be opened.
@@ -80,7 +84,12 @@ impl Reconciler {
     pub fn new(parts: Parts) -> io::Result<Reconciler> {
         let stock = Stock::take(&parts.dirs)?;
         let configs = Configs::new(parts.config.clone());
-        Ok(Reconciler { parts, configs, stock, seen: Arc::default(), is_first: true })
+        Ok(Reconciler { parts, configs, stock, seen: Arc::default(), is_first: true, stuck: HashSet::new() })
+    }
+
+    /// Whether every directory was marked as cleanly stopped.
+    pub fn found_clean(&self) -> bool {
+        self.stock.is_clean()
     }
 
     /// Acts on `image`. Returns the deleted topics of which nothing is left here. Blocks.
@@ -100,7 +109,16 @@ impl Reconciler {
         delta.changed.iter().for_each(|topic| self.assume(topic));
         self.stock.forget();
         self.parts.table.reached(image.applied.index);
-        image.topics.deletions_of(self.parts.me).collect()
+        self.confirmed(&image)
+    }
+
+    /// With a directory away, nobody can say that nothing is left.
+    fn confirmed(&self, image: &Image) -> Vec<Uuid> {
+        let dirs = &self.parts.dirs;
+        if !dirs.broken_at_start().is_empty() || dirs.all().iter().any(|dir| !dir.is_online()) {
+            return vec![];
+        }
+        image.topics.deletions_of(self.parts.me).filter(|id| !self.stuck.contains(id)).collect()
     }
 
     /// The partitions of a topic that are to be opened here.
@@ -109,7 +127,7 @@ impl Reconciler {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Some(replica) = partition.replica_on(self.parts.me) else { continue };
-            if self.parts.table.has(id) {
+            if self.parts.table.slot(id).is_some() {
                 continue;
             }
             match self.parts.dirs.by_id(replica.directory).filter(|dir| dir.is_online()) {
@@ -120,7 +138,10 @@ impl Reconciler {
                         dir: dir.clone(),
                     });
                 }
-                None => self.parts.table.put([(id, Slot::Offline)]),
+                None => {
+                    let name = PartitionName { topic: topic.name.clone(), partition: partition.index };
+                    self.parts.table.put([(id, Slot::Offline(Offline { dir: replica.directory, name }))]);
+                }
             }
         }
         wanted
@@ -154,7 +175,7 @@ impl Reconciler {
                 if let LogError::Io(error) = &error {
                     wanted.dir.judge(error);
                 }
-                Slot::Offline
+                Slot::Offline(Offline { dir: wanted.dir.id(), name })
             }
         }
     }
@@ -162,6 +183,7 @@ impl Reconciler {
     fn try_open(&self, wanted: &Wanted, now: Now) -> Result<Replica, LogError> {
         let name = wanted.name();
         let path = wanted.dir.path().join(name.to_string());
+        self.refuse_foreign(wanted, &path)?;
         let settings = self.configs.settings(&wanted.topic.name);
         let stocked = self.stock.of(&wanted.dir, &name);
         let start = Start {
@@ -170,13 +192,24 @@ impl Reconciler {
             clean: stocked.clean,
         };
         let log = LogWriter::open(self.parts.env.clone(), path.clone(), settings.log.clone(), start, now)?;
-        let disk = &*self.parts.env.disk;
-        if read_topic_id(disk, &path).ok().flatten() != Some(wanted.topic.id) {
-            write_topic_id(disk, &path, wanted.topic.id)?;
-        }
+        write_topic_id(&*self.parts.env.disk, &path, wanted.topic.id)?;
         let topic = Arc::from(wanted.topic.name.as_str());
         let (id, me, dir) = (wanted.id(), self.parts.me, wanted.dir.clone());
         Ok(Replica::new(id, topic, me, dir, log, settings, stocked.high_watermark))
+    }
+
+    /// A directory of this name that belongs to another topic is never taken over.
+    fn refuse_foreign(&self, wanted: &Wanted, path: &Path) -> Result<(), LogError> {
+        match read_topic_id(&*self.parts.env.disk, path) {
+            Ok(Some(id)) if id != wanted.topic.id => {
+                let other =
+                    format!("{} belongs to another topic, of id {}", path.display(), kafka_uuid::encode(id));
+                Err(io::Error::other(other).into())
+            }
+            Ok(_) => Ok(()),
+            Err(CheckpointError::Io(error)) => Err(error.into()),
+            Err(malformed) => Err(io::Error::other(malformed.to_string()).into()),
+        }
     }
 
     /// Hands each partition of a topic what the image says of it, and tells of leaderships that changed.
@@ -202,29 +235,43 @@ impl Reconciler {
     }
 
     /// Lets go of a topic that the image has no more.
-    fn gone(&self, topic: &TopicImage, is_deleted: bool, now: Now) {
+    fn gone(&mut self, topic: &TopicImage, is_deleted: bool, now: Now) {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
-            if let Ok(replica) = self.parts.table.get(id) {
-                self.parts.table.remove(id);
-                self.tell(&replica, LeaderEpoch::MAX, None);
-                self.retire(&replica, is_deleted, now);
-            } else if self.parts.table.has(id) {
-                self.parts.table.remove(id);
+            let slot = self.parts.table.slot(id);
+            self.parts.table.remove(id);
+            let aside = match slot {
+                Some(Slot::Open(replica)) => {
+                    self.tell(&replica, LeaderEpoch::MAX, None);
+                    self.retire(&replica, is_deleted, now)
+                }
+                Some(Slot::Offline(offline)) => self.retire_offline(offline, topic.id, is_deleted, now),
+                None => true,
+            };
+            if !aside {
+                self.stuck.insert(topic.id);
             }
         }
     }
 
-    fn retire(&self, replica: &Replica, is_deleted: bool, now: Now) {
-        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
+    /// Puts a partition aside; false if that failed.
+    fn retire(&self, replica: &Replica, is_deleted: bool, now: Now) -> bool {
         let name = PartitionName { topic: replica.topic().to_string(), partition: replica.id().partition };
-        let path = replica.dir().path().join(name.suffixed(kind, Uuid::new_v4()));
-        match replica.retire(&path) {
-            Ok(()) if is_deleted => self.doom(replica.dir(), path, now),
-            Ok(()) => {
-                tracing::warn!(path = %path.display(), "the cluster does not know this partition; it is kept aside")
-            }
-            Err(error) => tracing::error!(partition = %name, %error, "a partition cannot be put aside"),
+        let aside = Aside::new(replica.dir(), &name, is_deleted);
+        let renamed = replica.retire(&aside.path).map_err(|error| error.to_string());
+        self.put_away(aside, renamed, now)
+    }
+
+    /// The same for one that could not be opened, if its directory can be reached and is this topic's.
+    fn retire_offline(&self, offline: Offline, topic: Uuid, is_deleted: bool, now: Now) -> bool {
+        let Some(dir) = self.parts.dirs.by_id(offline.dir).filter(|dir| dir.is_online()) else {
+            return false;
+        };
+        let path = dir.path().join(offline.name.to_string());
+        match read_topic_id(&*self.parts.env.disk, &path) {
+            Ok(Some(id)) if id == topic => self.put_aside(dir, &path, &offline.name, is_deleted, now),
+            Ok(_) => true,
+            Err(_) => false,
         }
     }
 
@@ -240,7 +287,10 @@ impl Reconciler {
             match found.kind {
                 DirKind::Delete => self.doom(&found.dir, found.path.clone(), now),
                 DirKind::Current if !self.is_placed(image, id, &found.name, &found.dir) => {
-                    self.put_aside(&found, id.is_some_and(|id| image.topics.is_deleted(id)), now);
+                    let deleted = id.filter(|id| image.topics.is_deleted(*id));
+                    if !self.put_aside(&found.dir, &found.path, &found.name, deleted.is_some(), now) {
+                        self.stuck.extend(deleted);
+                    }
                     self.stock.strike(&found.dir, &found.name);
                 }
                 DirKind::Current | DirKind::Future | DirKind::Stray => {}
@@ -255,20 +305,49 @@ impl Reconciler {
         replica.is_some_and(|replica| replica.directory == dir.id())
     }
 
-    fn put_aside(&self, found: &stock::Found, is_deleted: bool, now: Now) {
-        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
-        let path = found.dir.path().join(found.name.suffixed(kind, Uuid::new_v4()));
-        let renamed = found.dir.run(|disk| {
-            disk.rename(&found.path, &path)?;
-            disk.sync_dir(found.dir.path())
+    /// Renames a directory that no log is open in; false if that failed.
+    fn put_aside(
+        &self,
+        dir: &Arc<DirHandle>,
+        path: &Path,
+        name: &PartitionName,
+        is_deleted: bool,
+        now: Now,
+    ) -> bool {
+        let aside = Aside::new(dir, name, is_deleted);
+        let renamed = dir.run(|disk| {
+            disk.rename(path, &aside.path)?;
+            disk.sync_dir(dir.path())
         });
+        self.put_away(aside, renamed.map_err(|error| error.to_string()), now)
+    }
+
+    fn put_away(&self, aside: Aside, renamed: Result<(), String>, now: Now) -> bool {
+        let path = aside.path.display().to_string();
         match renamed {
-            Ok(()) if is_deleted => self.doom(&found.dir, path, now),
-            Ok(()) => {
-                tracing::warn!(path = %path.display(), "the cluster does not know this partition; it is kept aside")
+            Ok(()) if aside.is_deleted => self.doom(&aside.dir, aside.path, now),
+            Ok(()) => tracing::warn!(path, "the cluster does not know this partition; it is kept aside"),
+            Err(error) => {
+                tracing::error!(path, error, "a partition cannot be put aside");
+                return false;
             }
-            Err(error) => tracing::error!(partition = %found.name, %error, "a partition cannot be put aside"),
         }
+        true
+    }
+}
+
+/// Where a directory goes that the cluster does not place here.
+struct Aside {
+    dir: Arc<DirHandle>,
+    path: PathBuf,
+    is_deleted: bool,
+}
+
+impl Aside {
+    fn new(dir: &Arc<DirHandle>, name: &PartitionName, is_deleted: bool) -> Aside {
+        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
+        let path = dir.path().join(name.suffixed(kind, Uuid::new_v4()));
+        Aside { dir: dir.clone(), path, is_deleted }
     }
 }
 

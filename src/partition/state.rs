@@ -6,8 +6,8 @@
 //!       shown to consumers   appended, not yet on every ISR member
 //! ```
 //!
-//! The watermark counts the *maximal* ISR (a member whose removal is not yet committed still counts) and a
-//! member's *promised* end: what it has appended, or what it has synced where `flush.messages=1` asks for that.
+//! The watermark counts each ISR member's *promised* end: what it has appended, or what it has synced where
+//! `flush.messages=1` asks for that.
 
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
 use std::collections::BTreeMap;
@@ -89,13 +89,7 @@ impl State {
 
     /// Checks that this replica may act as leader for a client that knows `epoch` (-1: does not say; KIP-320).
     pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
-        let ours = self.assignment.leader_epoch;
-        match epoch {
-            e if e >= 0 && e < ours => Err(ErrorCode::FencedLeaderEpoch),
-            e if e > ours => Err(ErrorCode::UnknownLeaderEpoch),
-            _ if !self.leads() => Err(ErrorCode::NotLeaderOrFollower),
-            _ => Ok(()),
-        }
+        check_leader(self.leads(), self.assignment.leader_epoch, epoch)
     }
 
     /// Whether enough members are in sync for an append that every one of them must have (acks=all).
@@ -127,6 +121,16 @@ impl State {
         let moved = reached > self.high_watermark;
         self.high_watermark = self.high_watermark.max(reached);
         moved
+    }
+}
+
+/// What a client that knows `theirs` is told by a replica in epoch `ours` that leads, or does not.
+pub(super) fn check_leader(leads: bool, ours: LeaderEpoch, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
+    match theirs {
+        theirs if theirs >= 0 && theirs < ours => Err(ErrorCode::FencedLeaderEpoch),
+        theirs if theirs > ours => Err(ErrorCode::UnknownLeaderEpoch),
+        _ if !leads => Err(ErrorCode::NotLeaderOrFollower),
+        _ => Ok(()),
     }
 }
 

@@ -1,18 +1,28 @@
 //! The partitions of this broker. One writer (the reconciler), snapshots for everyone else.
 
 use super::replica::Replica;
-use crate::types::{ErrorCode, TopicPartition};
+use crate::types::{ErrorCode, TopicPartition, Uuid};
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use rpds::HashTrieMapSync;
 use std::sync::Arc;
+use storage::dirs::PartitionName;
 use tokio::sync::watch;
 
 /// A partition that this broker has a replica of.
 #[derive(Clone, Debug)]
 pub enum Slot {
     Open(Arc<Replica>),
-    /// Its log directory is broken or missing.
-    Offline,
+    /// Its log could not be opened, or its log directory is missing.
+    Offline(Offline),
+}
+
+/// A partition that cannot be used until the next start.
+#[derive(Clone, Debug)]
+pub struct Offline {
+    /// The id of the log directory it is assigned to.
+    pub dir: Uuid,
+    pub name: PartitionName,
 }
 
 type Slots = HashTrieMapSync<TopicPartition, Slot>;
@@ -23,11 +33,16 @@ pub struct Table {
     slots: ArcSwap<Slots>,
     /// Index of the newest image whose partitions are all as it says.
     applied: watch::Sender<u64>,
+    checkpointing: Mutex<()>,
 }
 
 impl Default for Table {
     fn default() -> Table {
-        Table { slots: ArcSwap::from_pointee(Slots::new_sync()), applied: watch::Sender::new(0) }
+        Table {
+            slots: ArcSwap::from_pointee(Slots::new_sync()),
+            applied: watch::Sender::new(0),
+            checkpointing: Mutex::new(()),
+        }
     }
 }
 
@@ -35,7 +50,7 @@ impl Table {
     pub fn get(&self, at: TopicPartition) -> Result<Arc<Replica>, ErrorCode> {
         match self.slots.load().get(&at) {
             Some(Slot::Open(replica)) => Ok(replica.clone()),
-            Some(Slot::Offline) => Err(ErrorCode::KafkaStorageError),
+            Some(Slot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
             None => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
@@ -44,9 +59,23 @@ impl Table {
     pub fn all(&self) -> Vec<Arc<Replica>> {
         let open = |slot: &Slot| match slot {
             Slot::Open(replica) => Some(replica.clone()),
-            Slot::Offline => None,
+            Slot::Offline(_) => None,
         };
         self.slots.load().values().filter_map(open).collect()
+    }
+
+    /// Every partition that cannot be used.
+    pub fn offline(&self) -> Vec<Offline> {
+        let offline = |slot: &Slot| match slot {
+            Slot::Open(_) => None,
+            Slot::Offline(offline) => Some(offline.clone()),
+        };
+        self.slots.load().values().filter_map(offline).collect()
+    }
+
+    /// Held while checkpoints are collected and written, so that an older one never replaces a newer.
+    pub(super) fn checkpointing(&self) -> MutexGuard<'_, ()> {
+        self.checkpointing.lock()
     }
 
     /// Waits until the partitions are as the image of `index` (or a newer one) says.
@@ -55,8 +84,8 @@ impl Table {
         let _ = self.applied.subscribe().wait_for(|applied| *applied >= index).await;
     }
 
-    pub(super) fn has(&self, at: TopicPartition) -> bool {
-        self.slots.load().contains_key(&at)
+    pub(super) fn slot(&self, at: TopicPartition) -> Option<Slot> {
+        self.slots.load().get(&at).cloned()
     }
 
     /// Puts many at once. Only the reconciler writes, so that nothing is lost between reading and storing.

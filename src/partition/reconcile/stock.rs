@@ -58,6 +58,11 @@ impl Stock {
         Ok(stock)
     }
 
+    /// Whether every directory was marked as cleanly stopped.
+    pub fn is_clean(&self) -> bool {
+        self.checkpoints.values().all(|checkpoints| checkpoints.clean)
+    }
+
     pub fn of(&self, dir: &DirHandle, name: &PartitionName) -> Stocked {
         let Some(checkpoints) = self.checkpoints.get(&dir.id()) else { return Stocked::default() };
         let offset = |offsets: &Offsets| offsets.get(name).copied().unwrap_or(0);

@@ -126,6 +126,9 @@ impl Replica {
 
     /// Takes over a changed configuration.
     pub fn configure(&self, settings: Arc<Settings>) {
+        if Arc::ptr_eq(&self.settings.load(), &settings) {
+            return;
+        }
         let mut inner = self.inner.lock();
         inner.state.set_min_insync(settings.min_insync);
         inner.log.set_config(settings.log.clone());
@@ -136,7 +139,7 @@ impl Replica {
     /// Whether this broker may answer as leader for a client that knows `epoch` (-1: does not say).
     pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
         self.check_dir()?;
-        self.inner.lock().state.check_leader(epoch)
+        self.marks().check_leader(epoch)
     }
 
     fn check_dir(&self) -> Result<(), ErrorCode> {

@@ -59,11 +59,12 @@ impl Replica {
 
     /// Moves the log start up to `before`. Returns the new start.
     pub fn delete_records(&self, before: Offset) -> Result<Offset, ErrorCode> {
-        self.check_leader(-1)?;
+        self.check_dir()?;
         if !self.settings.load().may_delete {
             return Err(ErrorCode::PolicyViolation);
         }
         let mut inner = self.inner.lock();
+        inner.state.check_leader(-1)?;
         let high_watermark = inner.state.high_watermark();
         let before = if before == HIGH_WATERMARK { high_watermark } else { before };
         if before < 0 || before > high_watermark {

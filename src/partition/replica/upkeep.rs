@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use storage::log::{LogError, Retained};
+use storage::log::{LogError, Retained, Unsynced};
 use storage::producers::ProducerState;
 
 /// Recovery after a crash reads what is not synced. These bound it: bytes of one log, and the age of the oldest.
@@ -51,15 +51,18 @@ impl Replica {
     }
 
     fn sync_once(&self) -> Result<(), LogError> {
-        let Some(unsynced) = self.inner.lock().log.unsynced()? else { return Ok(()) };
+        let Some(unsynced) = self.take_unsynced()? else { return Ok(()) };
         let synced = unsynced.sync()?;
         let mut inner = self.inner.lock();
         inner.log.synced(synced);
-        if inner.log.synced_end_offset() == inner.log.log_end_offset() {
-            inner.unsynced = None;
-        }
         self.settle(&mut inner);
         Ok(())
+    }
+
+    fn take_unsynced(&self) -> Result<Option<Unsynced>, LogError> {
+        let mut inner = self.inner.lock();
+        inner.unsynced = None;
+        inner.log.unsynced()
     }
 
     /// Whether so much, or something so old, is unsynced that it should be synced now.
@@ -102,7 +105,7 @@ impl Replica {
     }
 
     /// Ends its leadership, so that everything that waits on it fails and nothing is appended any more.
-    fn step_down(&self) {
+    pub fn step_down(&self) {
         let mut inner = self.inner.lock();
         let mut last = inner.state.assignment().clone();
         last.leader = None;
