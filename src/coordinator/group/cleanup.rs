@@ -49,8 +49,11 @@ impl GroupMachine {
     pub(super) fn clean_up(&mut self, now: Now) -> Output<Event, Reply> {
         if self.cleanup.next_round.is_some_and(|at| at <= now.mono) {
             self.cleanup.start(now, &self.config);
-            let rounds = self.groups.keys().map(|group| Work::Expire { group: group.clone() });
-            self.cleanup.work.extend(rounds);
+            let looked_at = self.groups.keys().map(|group| Work::Expire { group: group.clone() });
+            // A log that refuses all the time must not let rounds pile up.
+            if self.cleanup.work.is_empty() {
+                self.cleanup.work.extend(looked_at);
+            }
         }
         for _ in 0..TOMBSTONES_AT_ONCE {
             let Some(work) = self.cleanup.work.front() else { break };
