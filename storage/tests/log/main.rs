@@ -3,8 +3,10 @@
 mod append;
 mod fixture;
 mod flush;
+mod kafka;
 mod lookup;
 mod model;
+mod race;
 mod recover;
 mod retain;
 mod transactions;

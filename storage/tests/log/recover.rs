@@ -242,3 +242,17 @@ fn epochs_are_merged_from_checkpoint_and_batches() {
         fixture.open(CLEAN).epochs().entries().iter().map(|e| (e.epoch, e.start_offset)).collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn snapshots_do_not_pile_up() {
+    let (fixture, _) = filled();
+    for _ in 0..3 {
+        let mut log = fixture.open(CLEAN);
+        append(&mut log, batch(1, 10, 0), 3);
+        log.close().unwrap();
+    }
+    drop(fixture.open(CLEAN));
+    let names = fixture.names();
+    let snapshots: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".snapshot")).collect();
+    assert_eq!(snapshots, ["00000000000000000005", "00000000000000000010", "00000000000000000015"]);
+}

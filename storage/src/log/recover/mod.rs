@@ -232,7 +232,7 @@ impl Load<'_> {
         let log_start_offset = self.start.log_start_offset.max(self.segments[0].base_offset());
         self.epochs.truncate_from_end(self.log_end_offset);
         self.epochs.truncate_from_start(log_start_offset);
-        let snapshots = self.remove_late_snapshots()?;
+        let snapshots = self.remove_stray_snapshots()?;
         let newest = self.first_rebuilt.unwrap_or(self.log_end_offset);
         let mut producers = replay(&self.dir, &snapshots, &self.segments, newest, self.log_end_offset)?;
         producers.expire(now.wall, self.config.producer_id_expiration_ms as i64);
@@ -268,14 +268,20 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Those above the log end speak of batches that are gone. What is left.
-    fn remove_late_snapshots(&self) -> Result<Vec<Offset>, LogError> {
-        let mut snapshots = self.listing.snapshots();
-        let keep = snapshots.partition_point(|offset| *offset <= self.log_end_offset);
-        for late in snapshots.split_off(keep) {
-            if_exists(self.dir.remove_file(&file_name(late, SNAPSHOT)))?;
+    /// Removes those above the log end, which speak of batches that are gone, and those between segments: only the newest
+    /// of them, which an orderly stop left, is worth anything. What is left.
+    fn remove_stray_snapshots(&self) -> Result<Vec<Offset>, LogError> {
+        let end = self.log_end_offset;
+        let (mut kept, late): (Vec<Offset>, Vec<Offset>) =
+            self.listing.snapshots().into_iter().partition(|offset| *offset <= end);
+        let newest = kept.last().copied();
+        let is_base =
+            |offset: &Offset| self.segments.binary_search_by_key(offset, |s| s.base_offset()).is_ok();
+        let strays = kept.extract_if(.., |offset| Some(*offset) != newest && !is_base(offset));
+        for stray in strays.chain(late) {
+            if_exists(self.dir.remove_file(&file_name(stray, SNAPSHOT)))?;
         }
-        Ok(snapshots)
+        Ok(kept)
     }
 
     /// Writes the indexes that were made anew; those of the last segment stay in memory.
