@@ -67,8 +67,10 @@ impl LogWriter {
         let nth = self.segments.partition_point(|s| s.base_offset() < offset).saturating_sub(1);
         let segment = self.segments[nth].clone();
         let Place { end_offset, kept } = segment.place_before(offset)?;
-        // The log start may lie within the batch that goes.
-        let end_offset = end_offset.max(self.log_start_offset);
+        if end_offset < self.log_start_offset {
+            // The log start lies within the batch that goes: nothing is left.
+            return self.begin_at(self.log_start_offset, 0, now);
+        }
         if kept == 0 {
             return self.begin_at(end_offset, nth, now);
         }
