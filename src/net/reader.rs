@@ -18,8 +18,10 @@ use crate::wire::codec::body_limit;
 
 /// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
 const COMMON: usize = 16 * 1024;
-/// A big frame's buffer, and its charge, is at most this many times what has arrived of it.
-const GROWTH: usize = 8;
+/// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or what [`PROVEN`] allows.
+const GROWTH: usize = 16;
+/// Up to this a client is believed that it sends another frame as large as its largest so far: no growing, no copying.
+const PROVEN: usize = 4 << 20;
 
 /// Receives the frames of one connection.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Reader {
     common: BytesMut,
     /// `socket.request.max.bytes`
     max_frame: usize,
+    /// The largest frame received so far, up to [`PROVEN`].
+    proven: usize,
 }
 
 /// The front of a frame.
@@ -55,7 +59,7 @@ pub(super) enum ReadError {
 
 impl Reader {
     pub fn new(max_frame: usize) -> Reader {
-        Reader { common: BytesMut::new(), max_frame }
+        Reader { common: BytesMut::new(), max_frame, proven: 0 }
     }
 
     /// The next frame if it is here already.
@@ -126,12 +130,13 @@ impl Reader {
         frame.advance(4);
         let mut room = frame.len();
         while frame.len() < len {
-            room = len.min(GROWTH * room);
+            room = len.min(self.proven.max(GROWTH * room));
             budget.raise(&mut charge, room).await;
             frame.reserve(room - frame.len());
             let step = fill_up(socket, &mut frame, room);
             timeout(patience(room), step).await.map_err(|_| ReadError::Slow { len })??;
         }
+        self.proven = self.proven.max(len.min(PROVEN));
         Ok((frame.freeze(), charge))
     }
 }
