@@ -7,13 +7,13 @@
 //! ```
 //! Nothing is spawned and nothing is shared: a request that is answered at once costs one read, one write and one wake-up.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use std::future::poll_fn;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
@@ -115,11 +115,11 @@ impl Connection {
     ) -> Result<(), End> {
         // Endless requests of one client, each answered at once, must not keep a thread to themselves.
         consume_budget().await;
-        let (bytes, charge) = self.next_frame(reader, input, output).await?;
+        // Charged until the handler is done; what it parks holds no request bytes.
+        let (bytes, _charge) = self.next_frame(reader, input, output).await?;
         let frame = Frame::read(bytes)?;
         self.patience.renew();
         let outgoing = self.handled(pin!(service.call(self.peer.clone(), frame)), output).await?;
-        drop(charge);
         match outgoing {
             Outgoing::Now(reply) => self.replies.push(reply),
             Outgoing::Later(reply) => self.replies.park(reply),
