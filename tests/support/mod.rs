@@ -1,0 +1,7 @@
+//! Real processes for tests: brokers of this build, and other programs under a time limit.
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
+pub mod broker;
+pub mod kafka;
+pub mod port;
+pub mod process;
