@@ -5,7 +5,7 @@ use crate::api::context::Context;
 use crate::api::topics::by_name;
 use crate::api::{Api, Reply};
 use crate::coordinator::group::command::*;
-use crate::types::{ErrorCode, Uuid};
+use crate::types::ErrorCode;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -27,17 +27,18 @@ const FETCH_EPOCH: i16 = 5;
 const FETCH_GROUP_ERROR: i16 = 2;
 const FETCH_GROUPS: i16 = 8;
 
+/// What a request names, in its order: topic, partitions.
+type Asked = Vec<(String, Vec<i32>)>;
+
+/// Partitions that do not exist, or may not be touched, each with its error.
+type Refusals = HashMap<(String, i32), ErrorCode>;
+
 impl Api for OffsetCommitRequest {
     async fn handle(self, cx: Context) -> Reply<OffsetCommitResponse> {
         let version = cx.version();
-        let image = cx.image();
-        let (mut known, mut refused) = (vec![], HashMap::new());
-        for topic in &self.topics {
-            match cx.topic(&image, &by_name(&topic.name)) {
-                Ok(found) => known.push(commit_topic(topic, found.id)),
-                Err(code) => drop(refused.insert(topic.name.to_string(), code)),
-            }
-        }
+        let asked: Asked =
+            self.topics.iter().map(|topic| (name_of(&topic.name), commit_indexes(topic))).collect();
+        let refused = refusals(&cx, &asked);
         let retention = self.retention_time_ms;
         let commit = CommitOffsets {
             group: self.group_id.to_string(),
@@ -47,62 +48,83 @@ impl Api for OffsetCommitRequest {
             knows_group_not_found: version >= COMMIT_GROUP_NOT_FOUND,
             retention: (COMMIT_RETENTION.contains(&version) && retention >= 0)
                 .then(|| Duration::from_millis(retention as u64)),
-            topics: known,
+            topics: self.topics.iter().filter_map(|topic| commit_topic(&cx, topic, &refused)).collect(),
         };
-        let asked = self.topics.iter().map(|topic| (name_of(&topic.name), indexes(topic))).collect();
-        let answer = move |reply| committed(asked, refused, reply);
+        let answer = move |reply| committed(asked, &refused, reply);
         ask(&cx, |groups| async move { groups.commit(commit).await }, answer).await
     }
 }
 
-fn indexes(topic: &OffsetCommitRequestTopic) -> Vec<i32> {
+fn commit_indexes(topic: &OffsetCommitRequestTopic) -> Vec<i32> {
     topic.partitions.iter().map(|partition| partition.partition_index).collect()
 }
 
-fn commit_topic(topic: &OffsetCommitRequestTopic, id: Uuid) -> CommitTopic {
+fn refusals(cx: &Context, asked: &Asked) -> Refusals {
+    let image = cx.image();
+    let mut refused = HashMap::new();
+    for (name, indexes) in asked {
+        let found = cx.topic(&image, &by_name(&TopicName(text(name.clone()))));
+        for &index in indexes {
+            let error = match &found {
+                Ok(topic) => topic.partition(index).is_none().then_some(ErrorCode::UnknownTopicOrPartition),
+                Err(error) => Some(*error),
+            };
+            refused.extend(error.map(|error| ((name.clone(), index), error)));
+        }
+    }
+    refused
+}
+
+/// What of `topic` can be committed; nothing if it is not there.
+fn commit_topic(cx: &Context, topic: &OffsetCommitRequestTopic, refused: &Refusals) -> Option<CommitTopic> {
+    let name = name_of(&topic.name);
+    let id = cx.topic(&cx.image(), &by_name(&topic.name)).ok()?.id;
+    let accepted =
+        |one: &&OffsetCommitRequestPartition| !refused.contains_key(&(name.clone(), one.partition_index));
     let partition = |one: &OffsetCommitRequestPartition| CommitPartition {
         partition: one.partition_index,
         offset: one.committed_offset,
         leader_epoch: one.committed_leader_epoch,
         metadata: one.committed_metadata.as_ref().map(string),
     };
-    CommitTopic {
-        name: name_of(&topic.name),
-        id,
-        partitions: topic.partitions.iter().map(partition).collect(),
-    }
+    let partitions = topic.partitions.iter().filter(accepted).map(partition).collect();
+    Some(CommitTopic { name, id, partitions })
 }
 
-/// Every partition asked for gets its own error: the coordinator's, the whole request's, or that of a topic not there.
-fn committed(
-    asked: Vec<(String, Vec<i32>)>,
-    refused: HashMap<String, ErrorCode>,
-    reply: CommitReply,
-) -> OffsetCommitResponse {
+/// Every partition asked for gets its own error: its refusal, the whole request's, or the coordinator's.
+fn committed(asked: Asked, refused: &Refusals, reply: CommitReply) -> OffsetCommitResponse {
     let whole = reply.as_ref().err().copied();
-    let outcomes: HashMap<(String, i32), Option<ErrorCode>> = reply
-        .unwrap_or_default()
-        .into_iter()
-        .flat_map(|topic| {
-            topic.partitions.into_iter().map(move |(index, error)| ((topic.name.clone(), index), error))
-        })
-        .collect();
-    let error = |name: &String, index: i32| {
-        let unknown = refused.get(name).copied();
-        unknown.or(whole).or_else(|| outcomes.get(&(name.clone(), index)).copied().flatten())
-    };
-    let topic = |(name, indexes): (String, Vec<i32>)| {
-        let partition = |index: i32| {
+    let topic = |topic: TopicOutcome| {
+        let partition = |(index, error): (i32, Option<ErrorCode>)| {
             OffsetCommitResponsePartition::default()
                 .with_partition_index(index)
-                .with_error_code(code_of(error(&name, index)))
+                .with_error_code(code_of(error))
         };
-        let partitions = indexes.into_iter().map(partition).collect();
         OffsetCommitResponseTopic::default()
-            .with_name(TopicName(text(name.clone())))
-            .with_partitions(partitions)
+            .with_name(TopicName(text(topic.name)))
+            .with_partitions(topic.partitions.into_iter().map(partition).collect())
     };
-    OffsetCommitResponse::default().with_topics(asked.into_iter().map(topic).collect())
+    let outcomes = in_order(asked, refused, whole, reply.unwrap_or_default());
+    OffsetCommitResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
+}
+
+/// One outcome for each partition, as asked.
+fn in_order(
+    asked: Asked,
+    refused: &Refusals,
+    whole: Option<ErrorCode>,
+    outcomes: Vec<TopicOutcome>,
+) -> Vec<TopicOutcome> {
+    let mut errors = refused.clone();
+    for topic in outcomes {
+        let failed = topic.partitions.into_iter().filter_map(|(index, error)| Some((index, error?)));
+        errors.extend(failed.map(|(index, error)| ((topic.name.clone(), index), error)));
+    }
+    let outcome = |(name, indexes): (String, Vec<i32>)| {
+        let error = |index| errors.get(&(name.clone(), index)).copied().or(whole);
+        TopicOutcome { partitions: indexes.into_iter().map(|index| (index, error(index))).collect(), name }
+    };
+    asked.into_iter().map(outcome).collect()
 }
 
 impl Api for OffsetFetchRequest {
@@ -223,25 +245,16 @@ fn old_topic(version: i16, topic: FetchedTopic) -> OffsetFetchResponseTopic {
 
 impl Api for OffsetDeleteRequest {
     async fn handle(self, cx: Context) -> Reply<OffsetDeleteResponse> {
-        let image = cx.image();
-        let indexes = |topic: &offset_delete_request::OffsetDeleteRequestTopic| -> Vec<i32> {
-            topic.partitions.iter().map(|partition| partition.partition_index).collect()
+        let asked: Asked =
+            self.topics.iter().map(|topic| (name_of(&topic.name), delete_indexes(topic))).collect();
+        let refused = refusals(&cx, &asked);
+        let accepted = |(name, indexes): &(String, Vec<i32>)| {
+            let here = |index: &&i32| !refused.contains_key(&(name.clone(), **index));
+            (name.clone(), indexes.iter().filter(here).copied().collect())
         };
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            self.topics.iter().partition(|topic| cx.topic(&image, &by_name(&topic.name)).is_ok());
-        let missing = |topic: &&offset_delete_request::OffsetDeleteRequestTopic| TopicOutcome {
-            name: name_of(&topic.name),
-            partitions: indexes(topic)
-                .into_iter()
-                .map(|index| (index, Some(ErrorCode::UnknownTopicOrPartition)))
-                .collect(),
-        };
-        let unknown: Vec<TopicOutcome> = unknown.iter().map(missing).collect();
-        let delete = DeleteOffsets {
-            group: self.group_id.to_string(),
-            topics: known.iter().map(|topic| (name_of(&topic.name), indexes(topic))).collect(),
-        };
-        let answer = move |reply| offsets_deleted(unknown, reply);
+        let delete =
+            DeleteOffsets { group: self.group_id.to_string(), topics: asked.iter().map(accepted).collect() };
+        let answer = move |reply| offsets_deleted(asked, &refused, reply);
         ask(&cx, |groups| async move { groups.delete_offsets(delete).await }, answer).await
     }
 
@@ -250,9 +263,13 @@ impl Api for OffsetDeleteRequest {
     }
 }
 
-fn offsets_deleted(unknown: Vec<TopicOutcome>, reply: DeleteOffsetsReply) -> OffsetDeleteResponse {
+fn delete_indexes(topic: &offset_delete_request::OffsetDeleteRequestTopic) -> Vec<i32> {
+    topic.partitions.iter().map(|partition| partition.partition_index).collect()
+}
+
+fn offsets_deleted(asked: Asked, refused: &Refusals, reply: DeleteOffsetsReply) -> OffsetDeleteResponse {
     let outcomes = match reply {
-        Ok(outcomes) => outcomes,
+        Ok(outcomes) => in_order(asked, refused, None, outcomes),
         Err(error) => return OffsetDeleteRequest::refuse(error),
     };
     let topic = |topic: TopicOutcome| {
@@ -265,5 +282,5 @@ fn offsets_deleted(unknown: Vec<TopicOutcome>, reply: DeleteOffsetsReply) -> Off
             .with_name(TopicName(text(topic.name)))
             .with_partitions(topic.partitions.into_iter().map(partition).collect())
     };
-    OffsetDeleteResponse::default().with_topics(outcomes.into_iter().chain(unknown).map(topic).collect())
+    OffsetDeleteResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
 }
