@@ -23,13 +23,6 @@ impl Rng {
     pub fn one_in(&mut self, n: u32) -> bool {
         self.below(n as usize) == 0
     }
-
-    /// Puts `items` in a random order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
 }
 
 /// Spreads the bits of `x` over all 64.

@@ -265,6 +265,8 @@ impl Load<'_> {
         // At once: behind a first segment that a power cut has taken, a second one would look like the whole log.
         self.dir.sync()?;
         (self.log_end_offset, self.pace) = (start, 0);
+        // What was read is gone: any snapshot up to the new start may be used, as it will be the next time.
+        self.first_rebuilt = None;
         Ok(())
     }
 
