@@ -13,7 +13,7 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("DRAVE_CRASH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("DRAVE_CRASH_SEEDS").unwrap_or(2_000),
+        None => 0..number("DRAVE_CRASH_SEEDS").unwrap_or(1_000),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::checks;
 use crate::history::{Batch, History};
 
 const DIR: &str = "/data/t-0";
-const STEPS: usize = 60;
+const STEPS: usize = 50;
 
 pub struct Story {
     rng: Rng,
@@ -86,13 +86,13 @@ impl Story {
     fn look(&mut self, all_is_there: bool) {
         let mut log = self.open().unwrap();
         self.start.clean = false;
+        self.lower_recovery_point(&log);
         let found = checks::read_all(&log, &mut self.rng);
         let before = self.history.batches.len();
         self.history.check_survivors(&found, log.log_start_offset());
         assert!(!all_is_there || self.history.batches.len() >= before, "a kill loses nothing");
         checks::agrees(&log, &self.history, &mut self.rng);
         self.check_next_offset(&mut log);
-        self.learn_sequences(&log);
     }
 
     /// A new batch goes behind everything found: no offset is given twice.
@@ -125,6 +125,7 @@ impl Story {
     fn live(&mut self) -> End {
         let power_goes = self.spoil();
         let Ok(mut log) = self.open() else { return End::PowerCut };
+        self.learn_sequences(&log);
         for _ in 0..STEPS {
             self.now.mono = self.now.mono.plus(std::time::Duration::from_millis(100));
             self.now.wall.0 += 100;
@@ -197,9 +198,15 @@ impl Story {
         self.producers.clear();
         self.last.clear();
         let cut = log.truncate_to(offset, self.now);
+        self.lower_recovery_point(log);
         self.history.truncated(offset, cut.is_ok());
         self.learn_sequences(log);
         Ok(cut.map(drop)?)
+    }
+
+    /// Before anything is appended the broker's checkpoint must not promise more than the log has.
+    fn lower_recovery_point(&mut self, log: &LogWriter) {
+        self.start.recovery_point = self.start.recovery_point.min(log.synced_end_offset());
     }
 
     /// The log start rises; the broker notes it down soon, or only after a power cut.

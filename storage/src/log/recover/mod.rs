@@ -38,7 +38,8 @@ pub(super) use walk::{Bounds, Walked, rebuild, resume};
 /// What the broker's checkpoints say of a log that is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
-    /// All below was durable.
+    /// All below was durable. The checkpoint must be lowered to `offset` before `truncate_to(offset)`, and to the log's
+    /// synced end after it and after an open, before anything is appended.
     pub recovery_point: Offset,
     /// Records below were deleted, whether or not files still hold them.
     pub log_start_offset: Offset,
