@@ -37,7 +37,7 @@ async fn commands_are_applied_in_order_and_survive_a_restart() {
 /// nothing else that was not at least proposed.
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_survives_power_loss() {
-    for seed in 0..150 {
+    for seed in 0..60 {
         let disk = FaultDisk::new(seed);
         let mut rng = Rng::new(seed);
         let (mut acknowledged, mut proposed) = (Vec::new(), Vec::new());
