@@ -12,6 +12,8 @@ use crate::net::{BindError, Listener, Settings, budget};
 use crate::partition::table::Table;
 use crate::seam::Clock;
 use crate::types::Uuid;
+use std::collections::HashMap;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::LogDirs;
@@ -100,7 +102,8 @@ fn raise_descriptor_limit() -> usize {
 pub fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, BindError> {
     let for_clients =
         config.listeners.iter().filter(|one| !config.controller_listener_names.contains(&one.name));
-    for_clients.map(|one| Listener::bind(&one.name, &one.address.host, one.address.port)).collect()
+    let backlog = config.socket_listen_backlog;
+    for_clients.map(|one| Listener::bind(&one.name, &one.address.host, one.address.port, backlog)).collect()
 }
 
 /// What clients are told, with the ports that were really bound.
@@ -137,6 +140,9 @@ pub fn finalised() -> Vec<(String, i16)> {
     FEATURES.iter().map(|(name, _, max)| ((*name).into(), *max)).collect()
 }
 
+/// Longer than any broker runs, and no overflow when added to a clock.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 pub fn server_settings(config: &BrokerConfig) -> Settings {
     let bytes = match usize::try_from(config.queued_max_request_bytes) {
         Ok(bytes) if bytes > 0 => bytes,
@@ -144,11 +150,28 @@ pub fn server_settings(config: &BrokerConfig) -> Settings {
     };
     Settings {
         max_request_bytes: config.socket_request_max_bytes.max(0) as usize,
-        max_idle: Duration::from_millis(config.connections_max_idle_ms.max(0) as u64),
+        max_idle: u64::try_from(config.connections_max_idle_ms).map_or(NEVER, Duration::from_millis),
         max_connections: config.max_connections.max(0) as usize,
         max_connections_per_ip: config.max_connections_per_ip.max(0) as usize,
+        per_ip_overrides: per_ip_overrides(config),
+        send_buffer: usize::try_from(config.socket_send_buffer_bytes).ok(),
+        receive_buffer: usize::try_from(config.socket_receive_buffer_bytes).ok(),
         queued_max_request_bytes: bytes,
     }
+}
+
+/// Host names mean all addresses that they have now.
+fn per_ip_overrides(config: &BrokerConfig) -> HashMap<IpAddr, usize> {
+    let mut limits = HashMap::new();
+    for (host, limit) in &config.max_connections_per_ip_overrides {
+        match (host.as_str(), 0).to_socket_addrs() {
+            Ok(found) => limits.extend(found.map(|address| (address.ip(), (*limit).max(0) as usize))),
+            Err(error) => {
+                tracing::warn!(%host, %error, "max.connections.per.ip.overrides: the host has no address")
+            }
+        }
+    }
+    limits
 }
 
 /// What request handlers work on.

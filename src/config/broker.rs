@@ -83,24 +83,17 @@ pub struct BrokerConfig {
     pub max_connections_per_ip_overrides: BTreeMap<String, i32>,
     /// -1 for a bound chosen from the memory at hand.
     pub queued_max_request_bytes: i64,
-    pub network_threads: i32,
-    pub io_threads: i32,
-    pub background_threads: i32,
     pub recovery_threads_per_data_dir: i32,
 
     pub max_incremental_fetch_session_cache_slots: i32,
     pub fetch_max_bytes: i32,
     pub max_request_partition_size_limit: i32,
 
-    pub log_initial_task_delay_ms: i64,
     pub log_retention_check_interval_ms: i64,
-    /// `i64::MAX` for the broker's own pace.
-    pub log_flush_scheduler_interval_ms: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_start_offset_checkpoint_interval_ms: i32,
     pub replica_high_watermark_checkpoint_interval_ms: i64,
     pub producer_id_expiration_ms: i32,
-    pub producer_id_expiration_check_interval_ms: i32,
 
     pub group_initial_rebalance_delay_ms: i32,
     pub group_min_session_timeout_ms: i32,
@@ -183,23 +176,17 @@ impl BrokerConfig {
             max_connections_per_ip: read.int("max.connections.per.ip"),
             max_connections_per_ip_overrides: read.per_ip_overrides()?,
             queued_max_request_bytes: read.long("queued.max.request.bytes"),
-            network_threads: read.int("num.network.threads"),
-            io_threads: read.int("num.io.threads"),
-            background_threads: read.int("background.threads"),
             recovery_threads_per_data_dir: read.int("num.recovery.threads.per.data.dir"),
             max_incremental_fetch_session_cache_slots: read.int("max.incremental.fetch.session.cache.slots"),
             fetch_max_bytes: read.int("fetch.max.bytes"),
             max_request_partition_size_limit: read.int("max.request.partition.size.limit"),
-            log_initial_task_delay_ms: read.long("log.initial.task.delay.ms"),
             log_retention_check_interval_ms: read.long("log.retention.check.interval.ms"),
-            log_flush_scheduler_interval_ms: read.long("log.flush.scheduler.interval.ms"),
             log_flush_offset_checkpoint_interval_ms: read.int("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval_ms: read
                 .int("log.flush.start.offset.checkpoint.interval.ms"),
             replica_high_watermark_checkpoint_interval_ms: read
                 .long("replica.high.watermark.checkpoint.interval.ms"),
             producer_id_expiration_ms: read.int("producer.id.expiration.ms"),
-            producer_id_expiration_check_interval_ms: read.int("producer.id.expiration.check.interval.ms"),
             group_initial_rebalance_delay_ms: read.int("group.initial.rebalance.delay.ms"),
             group_min_session_timeout_ms: read.int("group.min.session.timeout.ms"),
             group_max_session_timeout_ms: read.int("group.max.session.timeout.ms"),

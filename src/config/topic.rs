@@ -57,7 +57,6 @@ pub struct TopicConfig {
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_type: TimestampType,
     pub min_insync_replicas: i32,
-    pub preallocate: bool,
     /// Per partition; -1 for no limit.
     pub retention_bytes: i64,
     /// -1 for no limit.
@@ -67,7 +66,6 @@ pub struct TopicConfig {
     /// Random part taken off `segment_ms`, so that segments do not all roll at once.
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
-    pub unclean_leader_election: bool,
 }
 
 impl TopicConfig {
@@ -87,14 +85,12 @@ impl TopicConfig {
             message_timestamp_before_max_ms: read.long("message.timestamp.before.max.ms"),
             message_timestamp_type: read.timestamp_type(),
             min_insync_replicas: read.int("min.insync.replicas"),
-            preallocate: read.flag("preallocate"),
             retention_bytes: read.long("retention.bytes"),
             retention_ms: read.long("retention.ms"),
             segment_bytes: read.segment_bytes(),
             segment_index_bytes: read.int("segment.index.bytes"),
             segment_jitter_ms: read.long("segment.jitter.ms"),
             segment_ms: read.long("segment.ms"),
-            unclean_leader_election: read.flag("unclean.leader.election.enable"),
         }
     }
 }
@@ -121,10 +117,6 @@ impl Reader<'_> {
     /// The table bounds keys of 32 bits.
     fn int(&self, name: &'static str) -> i32 {
         self.long(name) as i32
-    }
-
-    fn flag(&self, name: &'static str) -> bool {
-        matches!(self.value(name), Some(Value::Bool(true)))
     }
 
     fn text(&self, name: &'static str) -> String {

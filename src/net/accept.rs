@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::connection;
 use super::listener::Listener;
-use super::server::{Service, Shared};
+use super::server::{Service, Settings, Shared};
 use crate::wire::Peer;
 
 /// Pause after an accept that failed for want of descriptors or memory: the connection stays in the kernel's queue, and trying at
@@ -68,14 +68,17 @@ fn welcome<S: Service>(
                 .warn(format_args!("listener {listener}: {remote} is turned away: {refusal}"));
         }
     };
-    if let Err(e) = prepare(&stream) {
+    if let Err(e) = prepare(&stream, &shared.settings) {
         return debug!("{remote}: {e}");
     }
     let peer = Arc::new(Peer::new(place.id, remote, listener.clone()));
     tokio::spawn(connection::run(stream, peer, place, service.clone(), shared.clone()));
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+    let socket = SockRef::from(stream);
+    settings.send_buffer.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
+    settings.receive_buffer.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

@@ -8,9 +8,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-/// Connections the kernel keeps for us between two accepts; it cuts this to `net.core.somaxconn`.
-const BACKLOG: i32 = 1024;
-
 /// A listener that is bound but does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
@@ -33,10 +30,11 @@ pub enum BindError {
 
 impl Listener {
     /// Binds `host:port`; an empty host means every address, port 0 any free port. Needs a tokio runtime around it.
-    pub fn bind(name: &str, host: &str, port: u16) -> Result<Listener, BindError> {
+    /// `backlog` connections are kept by the kernel between two accepts, which cuts it to `net.core.somaxconn`.
+    pub fn bind(name: &str, host: &str, port: u16, backlog: i32) -> Result<Listener, BindError> {
         let name: Arc<str> = name.into();
         let address = resolve(&name, host, port)?;
-        let socket = listen(address).or_else(|error| without_ipv6(address, error));
+        let socket = listen(address, backlog).or_else(|error| without_ipv6(address, backlog, error));
         let socket = socket.map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Busy { name: name.clone(), address },
             _ => BindError::Failed { name: name.clone(), address, source },
@@ -67,14 +65,14 @@ fn resolve(name: &Arc<str>, host: &str, port: u16) -> Result<SocketAddr, BindErr
 }
 
 /// "Every address" on a machine without IPv6 is every IPv4 address.
-fn without_ipv6(address: SocketAddr, error: io::Error) -> io::Result<TcpListener> {
+fn without_ipv6(address: SocketAddr, backlog: i32, error: io::Error) -> io::Result<TcpListener> {
     if error.kind() == io::ErrorKind::AddrInUse || address.ip() != Ipv6Addr::UNSPECIFIED {
         return Err(error);
     }
-    listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+    listen((Ipv4Addr::UNSPECIFIED, address.port()).into(), backlog)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
@@ -83,6 +81,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
 }

@@ -47,17 +47,25 @@ impl Control {
 }
 
 /// The limits on connections, of the whole process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub all: usize,
     pub per_ip: usize,
+    /// Addresses with a limit of their own.
+    pub overrides: HashMap<IpAddr, usize>,
+}
+
+impl Limits {
+    fn of(&self, ip: IpAddr) -> usize {
+        self.overrides.get(&ip).copied().unwrap_or(self.per_ip)
+    }
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum Refusal {
     #[error("max.connections={0} is reached")]
     All(usize),
-    #[error("max.connections.per.ip={0} is reached")]
+    #[error("max.connections.per.ip={0} is reached for this address")]
     PerIp(usize),
     #[error("the server stops")]
     Stopping,
@@ -96,7 +104,7 @@ impl Registry {
 
     pub fn enter(self: &Arc<Registry>, ip: IpAddr) -> Result<Place, Refusal> {
         let mut table = self.table.lock();
-        table.check(ip, self.limits)?;
+        table.check(ip, &self.limits)?;
         let id = table.next_id;
         let control = Arc::new(Control::default());
         table.next_id += 1;
@@ -131,15 +139,15 @@ impl Registry {
 }
 
 impl Table {
-    fn check(&self, ip: IpAddr, limits: Limits) -> Result<(), Refusal> {
+    fn check(&self, ip: IpAddr, limits: &Limits) -> Result<(), Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
         if self.controls.len() >= limits.all {
             return Err(Refusal::All(limits.all));
         }
-        if self.per_ip.get(&ip).copied().unwrap_or(0) >= limits.per_ip {
-            return Err(Refusal::PerIp(limits.per_ip));
+        if self.per_ip.get(&ip).copied().unwrap_or(0) >= limits.of(ip) {
+            return Err(Refusal::PerIp(limits.of(ip)));
         }
         Ok(())
     }

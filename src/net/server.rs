@@ -1,5 +1,7 @@
 //! All listeners and connections of a process: what they share, and how they end.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,12 @@ pub struct Settings {
     pub max_connections: usize,
     /// `max.connections.per.ip`
     pub max_connections_per_ip: usize,
+    /// `max.connections.per.ip.overrides`
+    pub per_ip_overrides: HashMap<IpAddr, usize>,
+    /// `socket.send.buffer.bytes`; the kernel's choice if `None`.
+    pub send_buffer: Option<usize>,
+    /// `socket.receive.buffer.bytes`; the kernel's choice if `None`.
+    pub receive_buffer: Option<usize>,
     /// `queued.max.request.bytes`, with [`super::budget::bytes_at_hand`] for -1.
     pub queued_max_request_bytes: usize,
 }
@@ -65,7 +73,11 @@ pub(super) struct Shared {
 
 impl Server {
     pub fn new(settings: Settings) -> Server {
-        let limits = Limits { all: settings.max_connections, per_ip: settings.max_connections_per_ip };
+        let limits = Limits {
+            all: settings.max_connections,
+            per_ip: settings.max_connections_per_ip,
+            overrides: settings.per_ip_overrides.clone(),
+        };
         let shared = Shared {
             budgets: Budgets::new(settings.queued_max_request_bytes),
             registry: Arc::new(Registry::new(limits)),

@@ -32,6 +32,7 @@ struct State {
     retention_due: Mono,
     watermarks_due: Mono,
     points_due: Mono,
+    starts_due: Mono,
     waiting: Vec<Doomed>,
     written: HashMap<(Uuid, &'static str), Offsets>,
 }
@@ -77,7 +78,14 @@ impl Keeper {
             self.checkpoint(&[OffsetFile::HighWatermark]);
         }
         if due(&mut self.state.points_due, now, self.config.log_flush_offset_checkpoint_interval_ms.into()) {
-            self.checkpoint(&[OffsetFile::RecoveryPoint, OffsetFile::LogStart]);
+            self.checkpoint(&[OffsetFile::RecoveryPoint]);
+        }
+        if due(
+            &mut self.state.starts_due,
+            now,
+            self.config.log_flush_start_offset_checkpoint_interval_ms.into(),
+        ) {
+            self.checkpoint(&[OffsetFile::LogStart]);
         }
         self.unlink(now);
     }

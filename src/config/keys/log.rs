@@ -1,6 +1,6 @@
 //! Broker keys named `log.`: defaults of the topic keys, and how logs are kept.
 
-use crate::config::key::{Key, flag, int, list, long, text};
+use crate::config::key::{Key, int, list, long, text};
 
 const RETENTION: &[&str] = &["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
 const ROLL: &[&str] = &["log.roll.ms", "log.roll.hours"];
@@ -19,10 +19,10 @@ pub(super) const KEYS: &[Key] = &[
     long("log.flush.interval.ms")
         .cluster_wide()
         .family(FLUSH)
-        .doc("Longest time that a record stays unsynced; log.flush.scheduler.interval.ms if not set."),
+        .doc("Longest time that a record stays unsynced."),
     long("log.flush.scheduler.interval.ms")
         .default("9223372036854775807")
-        .doc("How often partitions are looked at for log.flush.interval.ms."),
+        .doc("Stands in for log.flush.interval.ms where that is not set."),
     int("log.flush.offset.checkpoint.interval.ms")
         .default("60000")
         .at_least(0)
@@ -56,10 +56,6 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(0)
         .cluster_wide()
         .doc("How far ahead of the clock a record may be dated."),
-    flag("log.preallocate")
-        .default("false")
-        .cluster_wide()
-        .doc("Whether a new segment takes its space on disk at once."),
     long("log.retention.bytes")
         .default("-1")
         .cluster_wide()
@@ -104,9 +100,4 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(0)
         .cluster_wide()
         .doc("How long the files of a dropped segment stay on disk."),
-    long("log.initial.task.delay.ms")
-        .default("30000")
-        .at_least(0)
-        .internal()
-        .doc("How long after the start retention and the like begin."),
 ];

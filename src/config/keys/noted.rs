@@ -10,6 +10,7 @@ pub(super) const KEYS: &[Key] = &[
     int("alter.log.dirs.replication.quota.window.size.seconds").default("1").at_least(1),
     text("authorizer.class.name").default(""),
     flag("auto.leader.rebalance.enable").default("true"),
+    int("background.threads").default("10").at_least(1).cluster_wide(),
     int("broker.heartbeat.interval.ms").default("2000"),
     int("broker.session.timeout.ms").default("9000"),
     class("client.quota.callback.class"),
@@ -41,6 +42,11 @@ pub(super) const KEYS: &[Key] = &[
     list("early.start.listeners"),
     int("fetch.purgatory.purge.interval.requests").default("1000"),
     flag("follower.fetch.last.tiered.offset.enable").default("false").cluster_wide(),
+    long("follower.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal(),
     int("group.consumer.assignment.interval.ms").default("1000").at_least(0).cluster_wide(),
     list("group.consumer.assignors").default("uniform,range"),
     int("group.consumer.heartbeat.interval.ms").default("5000").at_least(1),
@@ -106,6 +112,11 @@ pub(super) const KEYS: &[Key] = &[
     int("kafka.metrics.polling.interval.secs").default("10").at_least(1),
     list("kafka.metrics.reporters").default(""),
     long("leader.imbalance.check.interval.seconds").default("300").at_least(1),
+    long("leader.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal(),
     long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide(),
     long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide(),
     long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide(),
@@ -118,8 +129,10 @@ pub(super) const KEYS: &[Key] = &[
     long("log.cleaner.min.compaction.lag.ms").default("0").at_least(0).cluster_wide(),
     int("log.cleaner.threads").default("1").at_least(0).cluster_wide(),
     long("log.dir.failure.timeout.ms").default("30000").at_least(1),
+    long("log.initial.task.delay.ms").default("30000").at_least(0).internal(),
     long("log.local.retention.bytes").default("-2").at_least(-2).cluster_wide(),
     long("log.local.retention.ms").default("-2").at_least(-2).cluster_wide(),
+    flag("log.preallocate").default("false").cluster_wide(),
     int("max.connection.creation.rate").default("2147483647").at_least(0).cluster_wide(),
     long("metadata.log.max.record.bytes.between.snapshots").default("20971520").at_least(1),
     long("metadata.log.max.snapshot.interval.ms").default("3600000").at_least(0),
@@ -132,11 +145,14 @@ pub(super) const KEYS: &[Key] = &[
     int("metrics.num.samples").default("2").at_least(1),
     text("metrics.recording.level").default("INFO"),
     long("metrics.sample.window.ms").default("30000").at_least(1),
+    int("num.io.threads").default("8").at_least(1).cluster_wide(),
+    int("num.network.threads").default("3").at_least(1).cluster_wide(),
     int("num.replica.alter.log.dirs.threads"),
     int("num.replica.fetchers").default("1").at_least(1).cluster_wide(),
     int("offsets.load.buffer.size").default("5242880").at_least(1),
     int("offsets.topic.compression.codec").default("0"),
     class("principal.builder.class").per_broker(),
+    int("producer.id.expiration.check.interval.ms").default("600000").at_least(1).internal(),
     int("producer.purgatory.purge.interval.requests").default("1000"),
     int("queued.max.requests").default("500").at_least(1),
     int("quota.window.num").default("11").at_least(1),
@@ -176,6 +192,11 @@ pub(super) const KEYS: &[Key] = &[
     text("remote.log.storage.manager.class.path"),
     text("remote.log.storage.manager.impl.prefix").default("rsm.config."),
     flag("remote.log.storage.system.enable").default("false"),
+    long("replica.alter.log.dirs.io.max.bytes.per.second")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal(),
     int("replica.fetch.backoff.ms").default("1000").at_least(0),
     int("replica.fetch.max.bytes").default("1048576").at_least(0),
     int("replica.fetch.min.bytes").default("1"),
@@ -290,22 +311,8 @@ pub(super) const KEYS: &[Key] = &[
     int("transaction.state.log.segment.bytes").default("104857600").at_least(1),
     flag("transaction.two.phase.commit.enable").default("false"),
     int("transactional.id.expiration.ms").default("604800000").at_least(1),
+    flag("unclean.leader.election.enable").default("false").cluster_wide(),
     long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal(),
     flag("unstable.api.versions.enable").default("false").internal(),
     flag("unstable.feature.versions.enable").default("false").internal(),
-    long("follower.replication.throttled.rate")
-        .default("9223372036854775807")
-        .at_least(0)
-        .per_broker()
-        .internal(),
-    long("leader.replication.throttled.rate")
-        .default("9223372036854775807")
-        .at_least(0)
-        .per_broker()
-        .internal(),
-    long("replica.alter.log.dirs.io.max.bytes.per.second")
-        .default("9223372036854775807")
-        .at_least(0)
-        .per_broker()
-        .internal(),
 ];

@@ -12,13 +12,11 @@ pub(super) const KEYS: &[Key] = &[
     text("broker.rack").doc("Where this broker stands; clients see it in metadata."),
     list("listeners")
         .default("PLAINTEXT://localhost:9092")
-        .per_broker()
         .doc("Addresses to listen on, as NAME://host:port; an empty host means all interfaces."),
     list("advertised.listeners")
         .doc("Addresses that clients are told to use; the listeners themselves if not set."),
     text("listener.security.protocol.map")
         .default("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT")
-        .per_broker()
         .doc("What each listener name speaks; only PLAINTEXT is served."),
     list("controller.listener.names")
         .default("")
@@ -48,10 +46,6 @@ pub(super) const KEYS: &[Key] = &[
         .doc("In-sync replicas that a write with acks=all needs."),
     flag("auto.create.topics.enable").default("true").doc("Whether asking for a missing topic makes it."),
     flag("delete.topic.enable").default("true").doc("Whether topics may be deleted."),
-    flag("unclean.leader.election.enable")
-        .default("false")
-        .cluster_wide()
-        .doc("Whether a replica outside the in-sync set may lead when no other is left, losing records."),
     int("message.max.bytes")
         .default("1048588")
         .at_least(0)
@@ -62,50 +56,32 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .doc("Largest request accepted; a longer one closes its connection."),
     int("socket.send.buffer.bytes")
-        .default("102400")
-        .doc("Send buffer of a client connection; -1 leaves it to the kernel."),
+        .default("-1")
+        .doc("Send buffer of a client connection; -1 leaves it to the kernel, which adapts it."),
     int("socket.receive.buffer.bytes")
-        .default("102400")
-        .doc("Receive buffer of a client connection; -1 leaves it to the kernel."),
+        .default("-1")
+        .doc("Receive buffer of a client connection; -1 leaves it to the kernel, which adapts it."),
     int("socket.listen.backlog.size")
-        .default("50")
+        .default("1024")
         .at_least(1)
         .doc("Connections that may wait to be accepted."),
     long("connections.max.idle.ms")
         .default("600000")
         .doc("A connection without requests for this long is closed."),
-    int("max.connections")
-        .default("2147483647")
-        .at_least(0)
-        .cluster_wide()
-        .doc("Connections open at a time."),
+    int("max.connections").default("2147483647").at_least(0).doc("Connections open at a time."),
     int("max.connections.per.ip")
         .default("2147483647")
         .at_least(0)
-        .cluster_wide()
         .doc("Connections open at a time from one address."),
     text("max.connections.per.ip.overrides")
         .default("")
-        .cluster_wide()
         .doc("Other limits for single addresses or host names, as host:count,…."),
     long("queued.max.request.bytes")
         .default("-1")
         .doc("Bytes of requests held in memory at a time; -1 chooses a bound from the memory at hand."),
-    int("num.network.threads").default("3").at_least(1).cluster_wide().doc("Threads that serve connections."),
-    int("num.io.threads")
-        .default("8")
-        .at_least(1)
-        .cluster_wide()
-        .doc("Threads for file operations that may block."),
-    int("background.threads")
-        .default("10")
-        .at_least(1)
-        .cluster_wide()
-        .doc("Threads for retention, deletion and other work behind the scenes."),
     int("num.recovery.threads.per.data.dir")
         .default("2")
         .at_least(1)
-        .cluster_wide()
         .doc("Threads per data directory that open and recover logs at the start."),
     int("max.incremental.fetch.session.cache.slots")
         .default("1000")
@@ -144,11 +120,6 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .cluster_wide()
         .doc("A producer silent for this long is forgotten by its partitions."),
-    int("producer.id.expiration.check.interval.ms")
-        .default("600000")
-        .at_least(1)
-        .internal()
-        .doc("How often silent producers are looked for."),
     long("replica.high.watermark.checkpoint.interval.ms")
         .default("5000")
         .doc("How often high watermarks are written to disk."),

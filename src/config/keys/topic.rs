@@ -83,10 +83,7 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .broker("min.insync.replicas")
         .doc("In-sync replicas that a write with acks=all needs."),
-    flag("preallocate")
-        .default("false")
-        .broker("log.preallocate")
-        .doc("Whether a new segment takes its space on disk at once."),
+    flag("preallocate").default("false").broker("log.preallocate"),
     flag("remote.log.copy.disable").default("false"),
     flag("remote.log.delete.on.disable").default("false"),
     flag("remote.storage.enable").default("false"),
@@ -119,8 +116,5 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .broker("log.roll.ms")
         .doc("Age at which a segment is closed even if not full."),
-    flag("unclean.leader.election.enable")
-        .default("false")
-        .broker("unclean.leader.election.enable")
-        .doc("Whether a replica outside the in-sync set may lead when no other is left, losing records."),
+    flag("unclean.leader.election.enable").default("false").broker("unclean.leader.election.enable"),
 ];

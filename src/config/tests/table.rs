@@ -12,7 +12,7 @@ const SCOPES: [(&str, Scope); 4] = [
     ("client-metrics", Scope::ClientMetrics),
 ];
 
-/// Defaults that differ on purpose, and ours.
+/// Broker keys whose defaults differ on purpose, and ours.
 const OWN_DEFAULTS: &[(&str, &str)] = &[
     // One node runs without any configuration.
     ("node.id", "1"),
@@ -21,6 +21,10 @@ const OWN_DEFAULTS: &[(&str, &str)] = &[
     // Nothing is open to the network and nothing is kept in /tmp unless said so.
     ("listeners", "PLAINTEXT://localhost:9092"),
     ("log.dir", "drave-data"),
+    // The kernel adapts buffers to the connection, and bounds the backlog itself.
+    ("socket.send.buffer.bytes", "-1"),
+    ("socket.receive.buffer.bytes", "-1"),
+    ("socket.listen.backlog.size", "1024"),
     // What is served.
     ("group.coordinator.rebalance.protocols", "classic"),
     // Names of Java classes.
@@ -30,6 +34,16 @@ const OWN_DEFAULTS: &[(&str, &str)] = &[
     ("remote.log.metadata.manager.class.name", "null"),
     ("sasl.oauthbearer.jwt.retriever.class", "null"),
     ("sasl.oauthbearer.jwt.validator.class", "null"),
+];
+
+/// Broker keys that Kafka can change at run time and that are read once here: a change is refused, not ignored.
+const READ_ONCE: &[&str] = &[
+    "listener.security.protocol.map",
+    "listeners",
+    "max.connections",
+    "max.connections.per.ip",
+    "max.connections.per.ip.overrides",
+    "num.recovery.threads.per.data.dir",
 ];
 
 fn type_name(kind: Kind) -> &'static str {
@@ -69,22 +83,28 @@ fn rule_name(key: &Key) -> Option<String> {
     }
 }
 
-fn row(scope: &str, key: &Key, kafka: Option<&Vec<&str>>) -> String {
-    let own = OWN_DEFAULTS.iter().any(|(name, default)| {
-        assert!(
-            *name != key.name || scope != "broker" || *default == key.default.unwrap_or("null"),
-            "{name}"
-        );
-        *name == key.name && scope == "broker"
-    });
-    let kafka = |column: usize| kafka.map_or("", |row| row[column]);
-    let default = if own { kafka(3) } else { key.default.unwrap_or("null") };
-    let unruled = ["", "null", "non-empty list", "non-empty string", "non-null string"].contains(&kafka(4));
-    // Kafka checks it, but not where the others are defined.
-    let key = if scope == "client-metrics" { &Key { rule: Rule::Any, ..*key } } else { key };
-    let rule = rule_name(key).unwrap_or_else(|| if unruled { kafka(4) } else { "" }.to_owned());
+/// The row as it stands in Kafka's list, where what differs on purpose is as `kafka` has it.
+fn row(scope: &str, key: &Key, kafka: &[&str]) -> String {
+    let is_own = scope == "broker" && OWN_DEFAULTS.iter().any(|(name, _)| *name == key.name);
+    let default = if is_own { kafka[3] } else { key.default.unwrap_or("null") };
+    let unruled = ["", "null", "non-empty list", "non-empty string", "non-null string"].contains(&kafka[4]);
+    // Kafka checks client metrics too, but not where the others are defined.
+    let rule = rule_name(key).filter(|_| scope != "client-metrics");
+    let rule = rule.unwrap_or_else(|| if unruled { kafka[4] } else { "" }.to_owned());
+    let is_read_once = scope == "broker" && READ_ONCE.contains(&key.name);
+    let mode = if is_read_once { kafka[5] } else { mode_name(key.mode) };
     let internal = if key.internal { "internal" } else { "" };
-    [scope, key.name, type_name(key.kind), default, &rule, mode_name(key.mode), internal].join("\t")
+    [scope, key.name, type_name(key.kind), default, &rule, mode, internal].join("\t")
+}
+
+#[test]
+fn what_differs_from_kafka_is_listed() {
+    for (name, default) in OWN_DEFAULTS {
+        assert_eq!(keys::find(Scope::Broker, name).unwrap().default.unwrap_or("null"), *default, "{name}");
+    }
+    for name in READ_ONCE {
+        assert_eq!(keys::find(Scope::Broker, name).unwrap().mode, Mode::ReadOnly, "{name}");
+    }
 }
 
 #[test]
@@ -98,7 +118,7 @@ fn the_table_is_kafkas() {
     let ours: BTreeMap<_, _> = ours.into_iter().map(|(scope, key)| ((scope, key.name), key)).collect();
     for (id, theirs) in &kafka {
         let key = ours.get(id).unwrap_or_else(|| panic!("missing: {id:?}"));
-        assert_eq!(row(id.0, key, Some(theirs)), theirs.join("\t"));
+        assert_eq!(row(id.0, key, theirs), theirs.join("\t"));
     }
     assert_eq!(ours.keys().collect::<Vec<_>>(), kafka.keys().collect::<Vec<_>>());
 }

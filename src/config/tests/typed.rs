@@ -117,21 +117,19 @@ fn topics_choose_codec_and_time() {
             ("message.timestamp.type", "LogAppendTime"),
             ("segment.bytes", "2000000"),
             ("internal.segment.bytes", "1000"),
-            ("unclean.leader.election.enable", "true"),
         ]),
     );
     assert_eq!((topic.compact, topic.delete, topic.segment_bytes), (true, false, 1000));
     assert_eq!(topic.message_timestamp_type, TimestampType::LogAppendTime);
-    assert!(topic.unclean_leader_election && !topic.preallocate);
 }
 
 #[test]
 fn dynamic_settings_come_and_go() {
-    let fixed = broker(&[("max.connections", "5")]);
-    let changed = fixed.with_dynamic(&overrides(&[("max.connections", "6")]), &overrides(&[])).unwrap();
+    let fixed = broker(&[("fetch.max.bytes", "5000")]);
+    let changed = fixed.with_dynamic(&overrides(&[("fetch.max.bytes", "6000")]), &overrides(&[])).unwrap();
     let own = changed
-        .with_dynamic(&overrides(&[("max.connections", "6")]), &overrides(&[("max.connections", "7")]));
-    assert_eq!((changed.max_connections, own.unwrap().max_connections), (6, 7));
+        .with_dynamic(&overrides(&[("fetch.max.bytes", "6000")]), &overrides(&[("fetch.max.bytes", "7000")]));
+    assert_eq!((changed.fetch_max_bytes, own.unwrap().fetch_max_bytes), (6000, 7000));
     assert_eq!(changed.with_dynamic(&overrides(&[]), &overrides(&[])).unwrap(), fixed);
 }
 

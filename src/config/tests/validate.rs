@@ -101,8 +101,12 @@ fn settings_are_held_to_their_rules() {
 fn only_dynamic_keys_change_at_run_time() {
     let cases = [
         ("log.retention.ms", false, "ok"),
-        ("listeners", true, "ok"),
-        ("listeners", false, "listeners can only be changed for one broker, not as the default of all"),
+        ("principal.builder.class", true, "ok"),
+        (
+            "principal.builder.class",
+            false,
+            "principal.builder.class can only be changed for one broker, not as the default of all",
+        ),
         ("log.retention.hours", true, "log.retention.hours can only be changed by a restart"),
         ("no.such.key", false, "ok"),
         (

@@ -136,19 +136,19 @@ async fn stopping_does_not_wait_beyond_its_grace() {
 
 #[tokio::test]
 async fn a_busy_port_is_told_in_one_line() {
-    let first = Listener::bind("PLAINTEXT", "127.0.0.1", 0).unwrap();
+    let first = Listener::bind("PLAINTEXT", "127.0.0.1", 0, 64).unwrap();
     let port = first.local_addr().unwrap().port();
-    let error = Listener::bind("PLAINTEXT", "127.0.0.1", port).unwrap_err();
+    let error = Listener::bind("PLAINTEXT", "127.0.0.1", port, 64).unwrap_err();
     assert!(matches!(error, BindError::Busy { .. }));
     let line = error.to_string();
     assert!(line.contains(&format!("127.0.0.1:{port}")) && !line.contains('\n'), "{line}");
-    let error = Listener::bind("PLAINTEXT", "no such host", 1).unwrap_err();
+    let error = Listener::bind("PLAINTEXT", "no such host", 1, 64).unwrap_err();
     assert!(matches!(error, BindError::Unresolved { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn no_host_means_every_address() {
-    let listener = Listener::bind("PLAINTEXT", "", 0).unwrap();
+    let listener = Listener::bind("PLAINTEXT", "", 0, 64).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = crate::net::Server::new(settings());
     server.serve(listener, |peer: std::sync::Arc<crate::wire::Peer>, _| async move {

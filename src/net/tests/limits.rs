@@ -43,6 +43,25 @@ async fn the_limits_on_connections_hold_and_free_up() {
     }
 }
 
+#[tokio::test]
+async fn an_address_may_have_a_limit_of_its_own() {
+    let overrides = [("127.0.0.1".parse().unwrap(), 1), ("10.0.0.1".parse().unwrap(), 7)];
+    let limits = Settings { per_ip_overrides: overrides.into(), ..settings() };
+    let (_server, address) = serve(limits, &Toy::default());
+    let mut first = Client::connect(address).await;
+    assert!(soon(first.ask(1, b"n")).await.is_some());
+    let mut second = Client::connect(address).await;
+    soon(second.closed()).await;
+}
+
+#[tokio::test]
+async fn small_socket_buffers_change_nothing_but_speed() {
+    let limits = Settings { send_buffer: Some(4096), receive_buffer: Some(4096), ..settings() };
+    let (_server, address) = serve(limits, &Toy::default());
+    let mut client = Client::connect(address).await;
+    assert!(soon(client.ask(1, &vec![b'n'; 100_000])).await.is_some());
+}
+
 /// The body of a request of `len` bytes that waits for its gate.
 fn waiting(len: usize) -> Vec<u8> {
     vec![b'w'; len]
@@ -124,7 +143,7 @@ fn a_full_file_table_delays_connections_and_loses_none() {
 }
 
 async fn more_clients_than_descriptors() {
-    let listener = crate::net::Listener::bind("TEST", "127.0.0.1", 0).unwrap();
+    let listener = crate::net::Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap();
     let address = listener.local_addr().unwrap();
     let mut clients = Vec::new();
     for id in 0..40 {

@@ -106,13 +106,16 @@ pub fn settings() -> Settings {
         max_idle: Duration::from_secs(600),
         max_connections: usize::MAX,
         max_connections_per_ip: usize::MAX,
+        per_ip_overrides: Default::default(),
+        send_buffer: None,
+        receive_buffer: None,
         queued_max_request_bytes: 1 << 30,
     }
 }
 
 /// A server that answers by `toy`, and its address.
 pub fn serve(settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
-    let listener = Listener::bind("TEST", "127.0.0.1", 0).unwrap();
+    let listener = Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::new(settings);
     let toy = toy.clone();
