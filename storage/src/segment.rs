@@ -294,3 +294,30 @@ pub(crate) fn usable<T>(looked_up: Result<Option<T>, IndexError>) -> io::Result<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, IoSlice};
+
+    use super::*;
+    use crate::disk::fault::FaultDisk;
+    use crate::files::FileCache;
+    use crate::log::LogEnv;
+
+    #[test]
+    fn a_successor_of_the_same_name_is_not_taken_for_the_segment() {
+        let disk: Arc<dyn crate::disk::Disk> = Arc::new(FaultDisk::new(1));
+        let files = Arc::new(FileCache::new(disk.clone(), 1));
+        let dir = Directory::open(LogEnv { disk, files }, "/t-0".into()).unwrap();
+        let name = file_name(7, LOG);
+        let write =
+            |bytes: &[u8]| dir.open_file(&name, Open::Create).unwrap().write_at(&[IoSlice::new(bytes)], 0);
+        write(b"old").unwrap();
+        let old = Segment::new(dir.clone(), 7, 3);
+        old.file(Open::Read).unwrap();
+        old.set_gone();
+        dir.rename_file(&name, "away").unwrap();
+        write(b"new").unwrap();
+        assert_eq!(old.file(Open::Read).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

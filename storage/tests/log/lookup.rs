@@ -18,8 +18,10 @@ fn the_first_record_not_older_is_found() {
     // Out of order on purpose; record n has the nth timestamp.
     let batches: [&[i64]; 6] = [&[10, 30, 20], &[5], &[30, 31], &[25, 40, 35], &[1], &[40, 39]];
     let all: Vec<i64> = batches.concat();
-    for (codec, segment_bytes) in [(Codec::None, 10_000), (Codec::Lz4, 250), (Codec::Zstd, 250)] {
-        let config = LogConfig { segment_bytes, index_interval_bytes: 0, ..LogConfig::default() };
+    let cases =
+        [(Codec::None, 10_000, 0), (Codec::Lz4, 250, 0), (Codec::Zstd, 250, 0), (Codec::None, 600, 200)];
+    for (codec, segment_bytes, index_interval_bytes) in cases {
+        let config = LogConfig { segment_bytes, index_interval_bytes, ..LogConfig::default() };
         let fixture = Fixture::new(config);
         let mut log = fixture.open(CLEAN);
         for batch in batches {

@@ -21,7 +21,7 @@ fn filled() -> (Fixture, Vec<(i64, i64)>) {
 
 fn fill() -> Fixture {
     let size = batch(1, 100, 0).size() as u32;
-    let config = LogConfig { segment_bytes: 5 * size, index_interval_bytes: 300, ..LogConfig::default() };
+    let config = LogConfig { segment_bytes: 5 * size, index_interval_bytes: 100, ..LogConfig::default() };
     let fixture = Fixture::new(config);
     let mut log = fixture.open(CLEAN);
     for nth in 0..12 {
@@ -82,6 +82,27 @@ fn a_torn_end_is_cut_off_and_appended_behind() {
 }
 
 #[test]
+fn a_torn_end_is_cut_off_even_if_the_shutdown_is_called_clean() {
+    let (fixture, mut all) = filled();
+    let path = segment(&fixture, 10, "log");
+    let len = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
+    let mut log = fixture.open(CLEAN);
+    append(&mut log, batch(2, 100, 0), 9);
+    all[11].1 = 12;
+    assert_eq!(read_all(&log, 0, 500), all);
+}
+
+#[test]
+fn what_a_truncation_had_taken_does_not_come_back() {
+    // The cut segment has its old end again, the one begun at the cut is there as well.
+    let (fixture, all) = filled();
+    let (old, new) = (segment(&fixture, 0, "log"), segment(&fixture, 5, "log"));
+    fs::write(&old, [fs::read(&old).unwrap(), fs::read(&new).unwrap()].concat()).unwrap();
+    assert_eq!(read_all(&fixture.open(crashed(0)), 0, 500), all);
+}
+
+#[test]
 fn zeros_behind_the_end_are_cut_off() {
     let (fixture, all) = filled();
     let path = segment(&fixture, 10, "log");
@@ -95,7 +116,7 @@ fn zeros_behind_the_end_are_cut_off() {
 fn missing_or_damaged_indexes_are_made_anew() {
     for start in [CLEAN, crashed(12), crashed(0)] {
         for kind in ["index", "timeindex", "txnindex", "snapshot"] {
-            for how in ["missing", "empty", "odd", "garbage"] {
+            for how in ["missing", "empty", "odd", "garbage", "lying"] {
                 let (fixture, all) = filled();
                 for base in [0, 5, 10] {
                     spoil(&segment(&fixture, base, kind), how);
@@ -116,6 +137,12 @@ fn spoil(path: &std::path::Path, how: &str) {
         "missing" => _ = fs::remove_file(path),
         "empty" => fs::write(path, []).unwrap(),
         "odd" => fs::write(path, [0; 5]).unwrap(),
+        // The offset index of the last segment alone: its first offset, at the place of its second batch.
+        "lying" if path.ends_with("00000000000000000010.index") => {
+            let entry = fs::read(path).unwrap();
+            fs::write(path, [&[0; 4], &entry[4..8]].concat()).unwrap();
+        }
+        "lying" => {}
         _ => fs::write(path, [0xff; 24 * 34]).unwrap(),
     }
 }
