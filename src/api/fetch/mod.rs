@@ -109,8 +109,9 @@ impl Fetch {
         };
         let topics = match &self.mode {
             Mode::Full => plan.topics(|_, _| true),
-            Mode::New(session) => plan.topics(|key, told| tell(session, key, told) || true),
-            Mode::Incremental(session) => plan.topics(|key, told| tell(session, key, told)),
+            Mode::New(session) | Mode::Incremental(session) => {
+                plan.topics(|key, told| tell(session, key, told))
+            }
         };
         let reply = FetchReply { session_id, topics, ..FetchReply::default() };
         framed(cx.envelope(), reply)
