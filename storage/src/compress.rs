@@ -135,6 +135,13 @@ impl<'a> Decompressor<'a> {
         Ok(&self.buf[self.at..self.filled])
     }
 
+    /// The first byte of a chunk that is not empty.
+    #[inline]
+    pub(crate) fn peek(&self) -> u8 {
+        self.buf[self.at]
+    }
+
+    #[inline]
     pub fn consume(&mut self, len: usize) {
         self.at = (self.at + len).min(self.filled);
     }

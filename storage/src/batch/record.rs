@@ -102,10 +102,17 @@ fn varlong<S: Source>(source: &mut S) -> Result<i64, RecordError> {
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
-/// At most `most` bytes of seven bits each, the lowest first.
+/// At most `most` bytes of seven bits each, the lowest first. Most take one byte, and there are many per record.
+#[inline]
 fn unsigned<S: Source>(source: &mut S, most: u32) -> Result<u64, RecordError> {
-    let mut value = 0;
-    for nth in 0..most {
+    match source.byte()? {
+        byte if byte < 0x80 => Ok(u64::from(byte)),
+        byte => longer(source, u64::from(byte & 0x7f), most),
+    }
+}
+
+fn longer<S: Source>(source: &mut S, mut value: u64, most: u32) -> Result<u64, RecordError> {
+    for nth in 1..most {
         let byte = source.byte()?;
         let bits = u64::from(byte & 0x7f);
         if nth == 9 && bits > 1 {
@@ -126,6 +133,7 @@ pub(crate) struct Slice<'a>(pub &'a [u8]);
 impl<'a> Source for Slice<'a> {
     type Span = &'a [u8];
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, RecordError> {
         let (first, rest) = self.0.split_first().ok_or(RecordError::Short)?;
         self.0 = rest;

@@ -89,6 +89,7 @@ impl Stream<'_> {
         Ok(self.chunk)
     }
 
+    #[inline]
     fn consume(&mut self, len: usize) {
         self.inner.consume(len);
         self.chunk -= len;
@@ -99,11 +100,12 @@ impl Stream<'_> {
 impl Source for Stream<'_> {
     type Span = ();
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, RecordError> {
-        if self.left == 0 || self.available()? == 0 {
+        if self.left == 0 || (self.chunk == 0 && self.available()? == 0) {
             return Err(RecordError::Short);
         }
-        let byte = self.inner.chunk()?[0];
+        let byte = self.inner.peek();
         self.consume(1);
         Ok(byte)
     }
