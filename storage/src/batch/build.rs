@@ -50,7 +50,7 @@ impl BatchBuilder {
     pub fn new(compression: Compression) -> Self {
         Self {
             compression,
-            attributes: Attributes::default().with_codec(compression.codec),
+            attributes: Attributes::default(),
             producer: ProducerFields::NONE,
             base_timestamp: None,
             max_timestamp: NO_TIMESTAMP,
@@ -149,7 +149,7 @@ impl BatchBuilder {
             length: 0,
             partition_leader_epoch: -1,
             crc: 0,
-            attributes: self.attributes,
+            attributes: self.attributes.with_codec(self.codec().codec),
             last_offset_delta: self.last_delta,
             base_timestamp,
             max_timestamp: self.max_timestamp,
@@ -171,7 +171,7 @@ impl BatchBuilder {
         let header = BatchHeader {
             attributes: from
                 .attributes
-                .with_codec(self.compression.codec)
+                .with_codec(self.codec().codec)
                 .with_delete_horizon(self.attributes.has_delete_horizon()),
             base_timestamp: self.base_timestamp.unwrap_or(from.base_timestamp),
             max_timestamp,
@@ -181,12 +181,13 @@ impl BatchBuilder {
         Ok(Prepared::sealed(header, self.body()?)?)
     }
 
+    /// What the records are compressed with: an empty batch has no records section, so nothing.
+    fn codec(&self) -> Compression {
+        if self.records.is_empty() { Compression::NONE } else { self.compression }
+    }
+
     fn body(self) -> Result<Bytes, CompressError> {
-        // Nothing is compressed to nothing: an empty batch has no records section at all.
-        if self.records.is_empty() {
-            return Ok(Bytes::new());
-        }
-        compress::compress(self.compression, self.records.into())
+        compress::compress(self.codec(), self.records.into())
     }
 }
 

@@ -113,6 +113,16 @@ proptest! {
 }
 
 #[test]
+fn an_empty_batch_has_no_codec() {
+    for codec in Codec::ALL {
+        let bytes = build(codec, &[]);
+        let batch = RawBatch::first(&bytes).expect("a batch");
+        assert_eq!((bytes.len(), batch.header.attributes.codec()), (61, Some(Codec::None)));
+        assert_eq!(records(&batch, LIMIT).expect("records").iter().count(), 0);
+    }
+}
+
+#[test]
 fn bombs_are_refused() {
     for codec in Codec::ALL.into_iter().skip(1) {
         let mut bomb = Compressor::new(codec.into()).expect("a compressor");
