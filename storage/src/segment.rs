@@ -9,8 +9,8 @@ pub(crate) mod scan;
 pub(crate) mod slot;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -39,6 +39,8 @@ pub struct Segment {
     pub(crate) aborted: IndexSlot<AbortedTxn>,
     /// The latest timestamp in it and the last offset of its batch; `None` until someone asks.
     largest: Mutex<Option<TimeEntry>>,
+    /// The log file as long as the cache, or anyone else, keeps it open.
+    opened: Mutex<Option<Weak<dyn File>>>,
     /// Where the last few batches begin.
     pub(crate) recent: Recent,
 }
@@ -63,6 +65,7 @@ impl Segment {
             times: IndexSlot::in_file(base_offset, TIME_INDEX),
             aborted: IndexSlot::in_file(base_offset, TXN_INDEX),
             largest: Mutex::new(None),
+            opened: Mutex::new(None),
             recent: Recent::default(),
         }
     }
@@ -98,8 +101,19 @@ impl Segment {
         self.gone.store(true, Ordering::SeqCst);
     }
 
-    /// The log file. `NotFound` if the segment has been removed: a newer view does not have it.
-    pub(crate) fn file(&self, how: Open) -> io::Result<Arc<dyn File>> {
+    /// The log file, to be read. `NotFound` if the segment has been removed: a newer view does not have it.
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn File>> {
+        let mut opened = self.opened.lock();
+        if let Some(file) = opened.as_ref().and_then(Weak::upgrade) {
+            return Ok(file);
+        }
+        let file = self.open(Open::Read)?;
+        *opened = Some(Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    /// Opens the log file by its name.
+    pub(crate) fn open(&self, how: Open) -> io::Result<Arc<dyn File>> {
         let file = self.dir.open_file(&file_name(self.base_offset, LOG), how)?;
         // Looked at after the open: a file of this name made after the removal is not ours.
         if self.gone.load(Ordering::SeqCst) {
@@ -195,7 +209,7 @@ impl Segment {
             return Ok((at < end).then_some(at));
         }
         let from = self.position_before(offset)?;
-        for found in Scan::new(self.file(Open::Read)?, from, end) {
+        for found in Scan::new(self.file()?, from, end) {
             let Found { at, header } = found?;
             if header.last_offset() >= offset {
                 return Ok(Some(at));
@@ -209,7 +223,7 @@ impl Segment {
         // An index entry bears the last offset of its batch: the batch found by it is below.
         let from = self.position_before(offset - 1)?;
         let mut place = Place { end_offset: self.base_offset, kept: 0 };
-        for found in Scan::new(self.file(Open::Read)?, from, self.len()) {
+        for found in Scan::new(self.file()?, from, self.len()) {
             let found = found?;
             if found.header.last_offset() >= offset {
                 break;
@@ -273,7 +287,7 @@ impl Segment {
             return Ok(Some(last));
         }
         let mut largest: Option<TimeEntry> = None;
-        for found in Scan::new(self.file(Open::Read)?, 0, self.len()) {
+        for found in Scan::new(self.file()?, 0, self.len()) {
             let header = found?.header;
             if largest.is_none_or(|l| header.max_timestamp > l.timestamp) {
                 largest = Some(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
@@ -314,10 +328,10 @@ mod tests {
             |bytes: &[u8]| dir.open_file(&name, Open::Create).unwrap().write_at(&[IoSlice::new(bytes)], 0);
         write(b"old").unwrap();
         let old = Segment::new(dir.clone(), 7, 3);
-        old.file(Open::Read).unwrap();
+        drop(old.open(Open::Read).unwrap());
         old.set_gone();
         dir.rename_file(&name, "away").unwrap();
         write(b"new").unwrap();
-        assert_eq!(old.file(Open::Read).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(old.file().unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

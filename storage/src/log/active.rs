@@ -56,7 +56,7 @@ impl Active {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
-        let file = self.segment.file(Open::Write)?;
+        let file = self.segment.open(Open::Write)?;
         self.file = Some(file.clone());
         Ok(file)
     }
@@ -106,7 +106,7 @@ impl Active {
         if let Some(first) = self.first_timestamp {
             return Ok(first);
         }
-        let batch = Scan::new(self.segment.file(Open::Read)?, 0, self.len()).next().transpose()?;
+        let batch = Scan::new(self.segment.file()?, 0, self.len()).next().transpose()?;
         let first = batch.map_or(-1, |b| b.header.max_timestamp);
         self.first_timestamp = Some(first);
         Ok(first)

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use crate::batch::{RawBatch, Record, records};
-use crate::disk::Open;
 use crate::index::TimeEntry;
 use crate::segment::Segment;
 use crate::segment::scan::{Found, Scan, read_batch};
@@ -76,7 +75,7 @@ fn first_not_older(
     let wanted =
         |r: &Record<'_>| r.timestamp >= timestamp && r.offset >= view.log_start_offset && r.offset < below;
     let Some(at) = segment.find(from, len)? else { return Ok(None) };
-    for found in Scan::new(segment.file(Open::Read)?, at, len) {
+    for found in Scan::new(segment.file()?, at, len) {
         let found = found?;
         if found.header.base_offset >= below {
             break;
@@ -95,7 +94,7 @@ fn first_record(
     found: &Found,
     wanted: impl Fn(&Record<'_>) -> bool,
 ) -> Result<Option<TimestampedOffset>, Trouble> {
-    let bytes = Bytes::from(read_batch(&*segment.file(Open::Read)?, found)?);
+    let bytes = Bytes::from(read_batch(&*segment.file()?, found)?);
     let records =
         records(&RawBatch { header: found.header, bytes }, DECOMPRESSED_LIMIT).map_err(ReadError::from)?;
     for record in records.iter() {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::{FileSlice, Open};
+use crate::disk::FileSlice;
 use crate::index::{AbortedTxn, collect_aborted};
 use crate::segment::Segment;
 use crate::segment::scan::{Found, Scan, ScanError};
@@ -197,7 +197,7 @@ impl Span<'_> {
             return Ok(None);
         }
         let len = (self.end - self.start) as usize;
-        let slice = FileSlice { file: self.segment.file(Open::Read)?, at: self.start, len };
+        let slice = FileSlice { file: self.segment.file()?, at: self.start, len };
         Ok(Some(Taken { slice, end_offset: self.end_offset }))
     }
 
@@ -205,7 +205,7 @@ impl Span<'_> {
     fn shorten(&mut self, max: u64, at_least_one: bool) -> Result<(), Trouble> {
         let limit = self.start + max;
         let known = self.segment.boundary(limit)?.filter(|at| *at > self.start).unwrap_or(self.start);
-        let walk = Scan::new(self.segment.file(Open::Read)?, known, self.end);
+        let walk = Scan::new(self.segment.file()?, known, self.end);
         self.end = known;
         for found in walk {
             let found: Found = found?;

@@ -82,7 +82,7 @@ pub(super) fn new_segment(
     config: &LogConfig,
 ) -> io::Result<Arc<Segment>> {
     let segment = Segment::new(dir.clone(), base, 0);
-    segment.file(Open::Create)?.set_len(0)?;
+    segment.open(Open::Create)?.set_len(0)?;
     segment.start_indexes(config.segment_index_bytes as usize);
     Ok(Arc::new(segment))
 }

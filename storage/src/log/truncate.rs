@@ -156,7 +156,7 @@ fn cut_segment(
     if !sound || resume(&closed, config)?.is_none() {
         rebuild(&closed, Bounds { recovery_point: Offset::MAX, below: offset }, config)?;
     }
-    let file = segment.file(Open::Write)?;
+    let file = segment.open(Open::Write)?;
     file.set_len(kept)?;
     file.sync()?;
     Ok(Arc::new(closed))

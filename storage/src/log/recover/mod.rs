@@ -197,7 +197,7 @@ impl Load<'_> {
             // Only its indexes were missing: what follows is as trusted as ever.
             walked.broken = None;
         }
-        self.pending.file(segment.file(Open::Write)?);
+        self.pending.file(segment.open(Open::Write)?);
         Ok(walked)
     }
 
@@ -206,7 +206,7 @@ impl Load<'_> {
         let (kept, end_offset) = (segment.len(), walked.end_offset);
         tracing::warn!(dir = %self.dir.path().display(), segment = segment.base_offset(), len, kept, end_offset,
             recovery_point = self.start.recovery_point, why = ?walked.broken, "cut the log behind its last sound batch");
-        let file = segment.file(Open::Write)?;
+        let file = segment.open(Open::Write)?;
         file.set_len(kept)?;
         Ok(file.sync()?)
     }

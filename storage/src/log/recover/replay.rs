@@ -62,7 +62,7 @@ fn load(dir: &Directory, offset: Offset) -> Option<Producers> {
 
 fn replay_segment(segment: &Segment, from: Offset, producers: &mut Producers) -> Result<(), LogError> {
     let Some(at) = segment.find(from, segment.len())? else { return Ok(()) };
-    let file = segment.file(Open::Read)?;
+    let file = segment.file()?;
     for found in Scan::new(file.clone(), at, segment.len()) {
         let found: Found = found?;
         let marker = if found.header.attributes.is_control() {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchError;
-use crate::disk::{File, Open};
+use crate::disk::File;
 use crate::epochs::EpochEntry;
 use crate::log::error::LogError;
 use crate::log::{LogConfig, Offset};
@@ -52,7 +52,7 @@ impl Walked {
 /// Reads all of `segment` and makes its offset and time index anew, in memory. Its length becomes that of its sound part;
 /// the file is not changed.
 pub fn rebuild(segment: &Segment, bounds: Bounds, config: &LogConfig) -> Result<Walked, LogError> {
-    let (file, len) = (segment.file(Open::Read)?, segment.len());
+    let (file, len) = (segment.file()?, segment.len());
     segment.start_indexes(config.segment_index_bytes as usize);
     segment.set_len(0);
     let mut walked = Walked::nothing(segment);
@@ -74,7 +74,7 @@ pub fn rebuild(segment: &Segment, bounds: Bounds, config: &LogConfig) -> Result<
 /// Continues a segment whose indexes are trusted: only what lies behind their last entry is read. `None` if log and
 /// indexes do not fit together.
 pub fn resume(segment: &Segment, config: &LogConfig) -> Result<Option<Walked>, LogError> {
-    let (file, len) = (segment.file(Open::Read)?, segment.len());
+    let (file, len) = (segment.file()?, segment.len());
     let known = segment.offsets.in_memory(|index| index.last()).flatten();
     if let Some(latest) = segment.times.in_memory(|index| index.last()).flatten() {
         segment.saw_timestamp(latest);
