@@ -73,6 +73,21 @@ impl<E: Entry> Index<E> {
         true
     }
 
+    /// Adds the entry that nothing follows: a full index gives up its last one for it.
+    pub fn push_last(&self, entry: E) {
+        let mut state = self.state.write();
+        if state.entries.last().is_some_and(|last| !entry.follows(last)) {
+            return;
+        }
+        if state.entries.len() >= self.capacity {
+            state.entries.pop();
+        }
+        if state.entries.len() < self.capacity {
+            state.written = state.written.min(state.entries.len());
+            state.entries.push(entry);
+        }
+    }
+
     /// The last entry whose key is at most `key`.
     pub fn lookup(&self, key: i64) -> Option<E> {
         self.last_where(|entry| entry.key() <= key)

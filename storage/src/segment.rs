@@ -181,8 +181,8 @@ impl Segment {
     /// Brings the index files up to date; what is to be synced. `complete`: no batch follows, so the latest timestamp gets
     /// its entry.
     pub(crate) fn write_indexes(&self, complete: bool) -> io::Result<Vec<Arc<dyn File>>> {
-        if complete {
-            self.add_time_entry();
+        if let (true, Some(latest)) = (complete, *self.largest.lock()) {
+            self.times.in_memory(|index| index.push_last(latest));
         }
         let written = [
             self.offsets.write(&self.dir, true)?,

@@ -26,6 +26,7 @@ pub fn read_all(log: &LogWriter, rng: &mut Rng) -> Vec<Batch> {
 /// Indexes, epochs and producer state say what the batches say.
 pub fn agrees(log: &LogWriter, history: &History, rng: &mut Rng) {
     finds_offsets(log, history, rng);
+    finds_timestamps(log, history, rng);
     knows_epochs(log, history);
     knows_producers(log, history);
 }
@@ -38,6 +39,20 @@ fn finds_offsets(log: &LogWriter, history: &History, rng: &mut Rng) {
         let read = log.reader().read(offset, i64::MAX, 1, true).unwrap();
         let found = read.slice.map(|slice| slice.read().unwrap());
         assert_eq!(found.as_deref(), expected.map(|bytes| &bytes[..]), "at offset {offset}");
+    }
+}
+
+/// By time the first record is found whose batch and itself are not older.
+fn finds_timestamps(log: &LogWriter, history: &History, rng: &mut Rng) {
+    let start = log.log_start_offset();
+    let batches = &history.batches[history.count_below(start)..];
+    let times: Vec<(i64, i64)> =
+        batches.iter().flat_map(Batch::times).filter(|(_, offset)| *offset >= start).collect();
+    for _ in 0..5.min(times.len()) {
+        let wanted = times[rng.below(times.len())].0 + rng.below(3) as i64 - 1;
+        let found = log.reader().offset_for_timestamp(wanted, i64::MAX).unwrap();
+        let expected = times.iter().find(|(timestamp, _)| *timestamp >= wanted);
+        assert_eq!(found.map(|f| (f.timestamp, f.offset)), expected.copied(), "at time {wanted}");
     }
 }
 

@@ -27,6 +27,12 @@ impl Batch {
     pub fn next_offset(&self) -> i64 {
         self.header.next_offset()
     }
+
+    /// Timestamp and offset of each record.
+    pub fn times(&self) -> Vec<(i64, i64)> {
+        let records = records(&RawBatch::first(&self.bytes).unwrap(), 4096).unwrap();
+        records.iter().map(|record| record.unwrap()).map(|record| (record.timestamp, record.offset)).collect()
+    }
 }
 
 /// All appends in order, those that must survive, and the tails that were cut or failed and may yet be seen.
