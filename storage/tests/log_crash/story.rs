@@ -139,9 +139,15 @@ impl Story {
                 Err(_) => {}
             }
         }
-        if self.rng.one_in(4) && log.close().is_ok() {
-            self.history.synced(log.log_end_offset());
-            self.start.clean = true;
+        if self.rng.one_in(4) {
+            match log.close() {
+                Ok(()) => {
+                    self.history.synced(log.log_end_offset());
+                    self.start.clean = true;
+                }
+                // What the kernel gave up, it shows until the power goes: a kill would not tell.
+                Err(_) => return End::PowerCut,
+            }
         }
         if !power_goes && self.rng.one_in(3) { End::Kill } else { End::PowerCut }
     }
