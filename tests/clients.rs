@@ -31,7 +31,7 @@ fn script(python: &Path, name: &str, broker: &Broker) -> Command {
 
 fn passes(name: &str) {
     let Some(python) = python() else { return };
-    let broker = Broker::start(&[]);
+    let broker = Broker::start(&[("group.min.session.timeout.ms", "1000")]);
     let out = run(&mut script(&python, name, &broker), b"", LIMIT).ok();
     assert!(out.ends_with("ok\n"), "{out}");
 }
@@ -49,4 +49,9 @@ fn every_client_seeks_by_time() {
 #[test]
 fn large_records_and_many_partitions_suit_every_client() {
     passes("sizes.py");
+}
+
+#[test]
+fn members_come_and_go() {
+    passes("groups.py");
 }
