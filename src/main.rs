@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     let args = Args::parse();
-    let loaded = match config::load(&args, std::env::vars()) {
+    let loaded = match config::load(&args, std::env::vars_os()) {
         Ok(loaded) => loaded,
         Err(error) => return failed(&error),
     };

@@ -1,6 +1,7 @@
 //! From what was written to what is in effect, with a clear line for all that is wrong.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
@@ -37,11 +38,15 @@ impl fmt::Display for ConfigError {
 /// Reads the file, `variables` and the command line, and checks them.
 pub fn load(
     args: &Args,
-    variables: impl IntoIterator<Item = (String, String)>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
     let file =
         args.file.as_deref().map_or(Ok(Vec::new()), read_file).map_err(|why| ConfigError(vec![why]))?;
-    load_with(file, variables.into_iter().collect(), &args.overrides, surroundings())
+    // What is no text fits no key either: the check will say so.
+    let text = |(name, value): (OsString, OsString)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    };
+    load_with(file, variables.into_iter().map(text).collect(), &args.overrides, surroundings())
 }
 
 pub(super) fn load_with(

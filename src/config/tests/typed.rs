@@ -1,5 +1,7 @@
 //! What the rest of the broker reads.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -141,11 +143,21 @@ fn the_command_line_and_a_file_on_disk() {
     let line =
         ["drave", path.to_str().unwrap(), "--override", "num.partitions = 3", "--override=broker.rack=a=b"];
     let args = Args::try_parse_from(line).unwrap();
-    let loaded = load(&args, [("CLUSTER_ID".into(), " abc ".into())]).unwrap();
+    let no_text = OsString::from_vec(vec![0xff]);
+    let variables = [("CLUSTER_ID".into(), " abc ".into()), ("OTHER".into(), no_text.clone())];
+    let loaded = load(&args, variables).unwrap();
     let config = loaded.config;
     assert_eq!((config.node_id, config.num_partitions, config.rack.as_deref()), (7, 3, Some("a=b")));
     assert_eq!((loaded.cluster_id.as_deref(), loaded.warnings.len()), (Some("abc"), 0));
     assert!(config.log_dirs[0].is_absolute());
+
+    let why = load(&args, [("KAFKA_NODE_ID".into(), no_text)]).unwrap_err().to_string();
+    assert!(
+        why.ends_with(
+            "for node.id: expected a whole number from 0 to 2147483647 (environment KAFKA_NODE_ID)"
+        ),
+        "{why}"
+    );
 
     let missing = Args { file: Some(dir.path().join("none")), ..Args::default() };
     let why = load(&missing, []).unwrap_err().to_string();
