@@ -54,7 +54,7 @@ where
     /// Takes the request's effect; what is left to wait for afterwards is in the [`Reply`].
     fn handle(self, cx: Context) -> impl Future<Output = Reply<Self::Response>> + Send;
 
-    /// The whole answer to a request that could not be handled at all.
+    /// The whole answer to a request that could not be handled at all; where a version has no room for it, it is empty.
     fn refuse(_code: ErrorCode) -> Self::Response {
         Self::Response::default()
     }
@@ -89,7 +89,7 @@ impl Route {
             max: A::SPOKEN.1,
             advertised_min: A::ADVERTISED_MIN,
             run: |cx, body| Box::pin(run::<A>(cx, body)),
-            refuse: |envelope, code| reply::encode(envelope, &A::refuse(code)),
+            refuse: |envelope, code| reply::refusal(envelope, &A::refuse(code)),
         }
     }
 

@@ -17,6 +17,8 @@ use std::time::Duration;
 const BY_ID: i16 = 13;
 /// From here on the log start is told, then why single records were refused, then who leads instead (KIP-951).
 const TELLS_LOG_START: i16 = 5;
+/// From here on zstd may be produced (KIP-110): who speaks less could not read it back.
+const KNOWS_ZSTD: i16 = 7;
 const TELLS_RECORD_ERRORS: i16 = 8;
 const TELLS_LEADER: i16 = 10;
 
@@ -106,7 +108,16 @@ fn append(
     let topic = cx.topic(image, key)?;
     let replica = cx.replica(topic, partition.index)?;
     let records = partition.records.unwrap_or_default();
+    if cx.version() < KNOWS_ZSTD && is_zstd(&records) {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
     replica.append(Append { records, acks }, now)
+}
+
+/// Whether the first batch says so; what is too short to say anything is refused later.
+fn is_zstd(records: &[u8]) -> bool {
+    let header = storage::batch::BatchHeader::parse(records).ok();
+    header.is_some_and(|header| header.attributes.codec() == Some(storage::compress::Codec::Zstd))
 }
 
 /// Waits for every partition that has something left to wait for, all within `patience`.

@@ -32,8 +32,10 @@ impl ProducerIdBlock {
 impl Api for InitProducerIdRequest {
     /// Transactional ids are refused: there is no transaction coordinator yet, and asking again will not help.
     async fn handle(self, cx: Context) -> Reply<InitProducerIdResponse> {
-        if self.transactional_id.is_some() {
-            return Reply::Now(Self::refuse(ErrorCode::TransactionalIdAuthorizationFailed));
+        match self.transactional_id.as_ref().map(|id| id.is_empty()) {
+            Some(true) => return Reply::Now(Self::refuse(ErrorCode::InvalidRequest)),
+            Some(false) => return Reply::Now(Self::refuse(ErrorCode::TransactionalIdAuthorizationFailed)),
+            None => {}
         }
         Reply::Now(match cx.node.producer_ids.next(&cx).await {
             Ok(id) => {

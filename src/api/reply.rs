@@ -58,6 +58,18 @@ pub(super) fn encode<T: Message + Encodable + HeaderVersion>(envelope: Envelope,
     }
 }
 
+/// Encodes a refusal; an empty answer where the version has no room for an error of the whole.
+pub(super) fn refusal<T>(envelope: Envelope, answer: &T) -> Outgoing
+where
+    T: Message + Encodable + HeaderVersion + Default,
+{
+    let Envelope { correlation_id, version } = envelope;
+    match codec::encode_response(correlation_id, version, answer) {
+        Ok(chunks) => Outgoing::Now(chunks),
+        Err(_) => encode(envelope, &T::default()),
+    }
+}
+
 /// The frame of an answer that was waited for; empty where it cannot be encoded, which ends the connection.
 fn frame<T: Message + Encodable + HeaderVersion>(envelope: Envelope, answer: &T) -> Chunks {
     match encode(envelope, answer) {
