@@ -274,8 +274,10 @@ async fn losing_the_lead_fails_those_who_wait_for_other_members() {
     groups.elected(0, 1, memory.clone());
     assert!(joining.as_mut().now_or_never().is_none(), "it was elected already");
     memory.lead(2);
+    let lost = tokio::time::Instant::now();
     groups.elected(0, 2, memory.clone());
     assert_eq!(joining.await.unwrap_err().error, ErrorCode::NotCoordinator);
+    assert!(lost.elapsed() < Duration::from_secs(1), "at once, not when some session ends");
     until_loaded(&groups).await;
     let mut joining = Box::pin(groups.join(join("", Duration::from_secs(30))));
     assert!(joining.as_mut().now_or_never().is_none());
