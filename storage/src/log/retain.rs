@@ -22,9 +22,10 @@ pub struct Retained {
 
 impl LogWriter {
     /// Removes whole segments from the front, as far as all of their records are below the high watermark and durable, and
-    /// raises the log start. If that is all of them, a new one is begun first.
+    /// raises the log start. If that is all of them, a new one is begun first. Forgets idle producers, too.
     pub fn retain(&mut self, now: Now, high_watermark: Offset) -> Result<Retained, LogError> {
         self.check_alive()?;
+        self.producers.expire(now.wall, self.config.producer_id_expiration_ms as i64);
         let count = self.removable(now, high_watermark)?;
         if count == 0 {
             return Ok(Retained { log_start_offset: self.log_start_offset, ..Retained::default() });

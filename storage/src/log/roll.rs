@@ -33,6 +33,9 @@ impl LogWriter {
     /// on it. On an error the log is as before.
     pub(super) fn roll(&mut self, now: Now) -> Result<(), LogError> {
         self.close_active()?;
+        if let Some(file) = self.active.unsynced_file() {
+            self.pending.file(file);
+        }
         let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)?;
         self.active.segment.seal();
         Arc::make_mut(&mut self.segments).push(fresh.clone());
@@ -45,9 +48,6 @@ impl LogWriter {
     /// Brings the active segment's indexes and the producers' state to their files, all to be synced.
     pub(super) fn close_active(&mut self) -> Result<(), LogError> {
         for file in self.active.segment.write_indexes(true)? {
-            self.pending.file(file);
-        }
-        if let Some(file) = self.active.unsynced_file() {
             self.pending.file(file);
         }
         self.write_snapshot()

@@ -81,3 +81,16 @@ fn a_renamed_directory_goes_on() {
     assert_eq!(read_all(&other, 0, 10), [(0, 0)]);
     assert_eq!(read_all(&log, 0, 10), [(0, 2), (3, 5)]);
 }
+
+#[test]
+fn idle_producers_are_forgotten_but_not_in_a_transaction() {
+    let fixture = Fixture::new(LogConfig { producer_id_expiration_ms: 100, ..LogConfig::default() });
+    let mut log = fixture.open(CLEAN);
+    append(&mut log, from_producer(1, 0, false), 0);
+    append(&mut log, from_producer(2, 0, true), 0);
+    let known = |log: &storage::log::LogWriter| log.producers().iter().map(|(id, _)| id).collect::<Vec<_>>();
+    log.retain(at(100), 0).unwrap();
+    assert_eq!(known(&log), [1, 2]);
+    log.retain(at(101), 0).unwrap();
+    assert_eq!(known(&log), [2]);
+}

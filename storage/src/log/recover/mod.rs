@@ -197,7 +197,9 @@ impl Load<'_> {
             // Only its indexes were missing: what follows is as trusted as ever.
             walked.broken = None;
         }
-        self.pending.file(segment.open(Open::Write)?);
+        if walked.end_offset > recovery_point {
+            self.pending.file(segment.open(Open::Write)?);
+        }
         Ok(walked)
     }
 
