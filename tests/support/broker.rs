@@ -22,7 +22,7 @@ const SHOWN: usize = 200;
 pub struct Broker {
     dir: TempDir,
     port: Port,
-    overrides: Vec<String>,
+    args: Vec<String>,
     child: Option<Child>,
 }
 
@@ -36,7 +36,20 @@ impl Broker {
             "group.initial.rebalance.delay.ms=0".to_owned(),
         ];
         keys.extend(overrides.iter().map(|(key, value)| format!("{key}={value}")));
-        let mut broker = Broker { dir, port, overrides: keys, child: None };
+        let args = keys.into_iter().flat_map(|key| ["--override".to_owned(), key]).collect();
+        let mut broker = Broker { dir, port, args, child: None };
+        broker.restart();
+        broker
+    }
+
+    /// Starts a broker with a configuration file in which `{dir}` and `{port}` are filled in, and nothing else.
+    pub fn start_with_file(properties: &str) -> Broker {
+        let (dir, port) = (tempfile::tempdir().unwrap(), Port::reserve());
+        let at = dir.path().display().to_string();
+        let text = properties.replace("{dir}", &at).replace("{port}", &port.number().to_string());
+        let file = dir.path().join("server.properties");
+        std::fs::write(&file, text).unwrap();
+        let mut broker = Broker { args: vec![file.display().to_string()], dir, port, child: None };
         broker.restart();
         broker
     }
@@ -112,10 +125,7 @@ impl Broker {
         std::env::vars().filter(|(name, _)| name.starts_with("KAFKA_")).for_each(|(name, _)| {
             command.env_remove(name);
         });
-        self.overrides.iter().for_each(|one| {
-            command.args(["--override", one]);
-        });
-        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command.args(&self.args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 }

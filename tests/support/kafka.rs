@@ -2,7 +2,7 @@
 
 use super::process::{Output, run};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,7 +28,12 @@ pub fn skipped(why: &str) {
 /// Runs one of Kafka's tools, named as its script without `.sh`, in a JVM of its own.
 pub fn tool(name: &str, args: &[&str], stdin: &str) -> Output {
     let home = kafka_home().expect("a test without Kafka's tools is skipped before");
-    let mut command = Command::new(home.join("bin/kafka-tool"));
-    command.arg(name).args(args).env("KAFKA_JIT", "1");
-    run(&mut command, stdin.as_bytes(), LIMIT)
+    run(script(&home, name).args(args), stdin.as_bytes(), LIMIT)
+}
+
+/// One of Kafka's scripts, in a JVM that starts soon and stays small.
+pub fn script(home: &Path, name: &str) -> Command {
+    let mut command = Command::new(home.join("bin").join(format!("{name}.sh")));
+    command.env("KAFKA_HEAP_OPTS", "-Xmx256m -XX:TieredStopAtLevel=1");
+    command
 }

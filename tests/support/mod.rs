@@ -5,3 +5,4 @@ pub mod broker;
 pub mod kafka;
 pub mod port;
 pub mod process;
+pub mod tool_server;

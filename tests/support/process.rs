@@ -1,8 +1,10 @@
 //! Programs under a time limit.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -66,6 +68,48 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
         child.wait().unwrap();
     }
     ended.filter(|status| status.signal() != Some(Signal::KILL.as_raw()))
+}
+
+/// A program that runs beside the test, and is killed with all its children when the test ends.
+pub struct Running {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Running {
+    /// Starts `command`; all that it says goes to the file `said`.
+    pub fn start(command: &mut Command, said: &Path) -> Running {
+        let file = File::create(said).unwrap();
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Running { child, said: said.to_owned() }
+    }
+
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.said).unwrap()).into_owned()
+    }
+
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Asks it to stop and waits until it has.
+    #[track_caller]
+    pub fn terminate(&mut self, limit: Duration) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        wait_until("a program that was asked to stop stops", limit, || self.ended());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.said.display(), self.said());
+        }
+    }
 }
 
 fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
