@@ -15,8 +15,8 @@ mod support;
 
 use std::path::Path;
 use support::broker::Broker;
-use support::kafka::kafka_home;
-use support::process::Output;
+use support::kafka::{LIMIT, kafka_home, script, tool};
+use support::process::{Output, Running, wait_until};
 use support::tool_server::shared_tool;
 
 #[test]
@@ -52,6 +52,41 @@ fn performance() {
 #[test]
 fn cluster() {
     play("cluster");
+}
+
+/// Two programs that run until they are told to stop, and what the group tool says of them meanwhile.
+#[test]
+fn verifiable_clients() {
+    let Some(home) = kafka_home() else { return };
+    let broker = Broker::start(&[("offsets.topic.num.partitions", "4")]);
+    let address = broker.address();
+    let bootstrap = ["--bootstrap-server", address.as_str()];
+    let mut consumer = script(&home, "kafka-verifiable-consumer");
+    consumer.args(bootstrap).args(["--topic", "verified", "--group-id", "verifiers"]);
+    consumer.args(["--group-instance-id", "first", "--reset-policy", "earliest"]);
+    let mut consumer = Running::start(&mut consumer, &broker.scratch().join("consumer.log"));
+    let base = ["--topic", "verified", "--max-messages", "100", "--message-create-time", "1600000000000"];
+    let sent = tool("kafka-verifiable-producer", &[bootstrap.as_slice(), &base].concat(), "").ok();
+    assert_eq!(sent.matches("producer_send_success").count(), 100, "{sent}");
+    assert!(sent.contains(r#""sent":100,"acked":100"#), "{sent}");
+    let group = |what: &str| {
+        let args = [bootstrap.as_slice(), &["--describe", "--group", "verifiers", what]].concat();
+        lines(&shared_tool("kafka-consumer-groups", &args, "").ok())
+    };
+    wait_until("all is consumed and committed", LIMIT, || {
+        group("--offsets").iter().any(|line| like(line, "verifiers verified 0 100 100 0 first-*"))
+    });
+    let is_member = |line: &String| like(line, "verifiers first-* 1");
+    assert!(group("--members").iter().any(is_member), "{:?}", group("--members"));
+    assert!(group("--state").iter().any(|line| like(line, "verifiers * (1) range Stable 1")));
+    consumer.terminate(LIMIT);
+    assert!(consumer.said().contains(r#""name":"shutdown_complete""#));
+    let by_time = |time: &str| {
+        let args = [bootstrap.as_slice(), &["--topic", "verified", "--time", time]].concat();
+        lines(&shared_tool("kafka-get-offsets", &args, "").ok())
+    };
+    assert_eq!(by_time("1600000000000"), ["verified:0:0"]);
+    assert_eq!(by_time("1700000000000"), [""; 0]);
 }
 
 struct Step<'a> {
