@@ -70,6 +70,7 @@ impl Server {
             while let Ok(one) = reply(&mut replies)
                 && sender.send(one).is_ok()
             {}
+            child.wait()
         });
         Server { requests, replies: receiver }
     }
