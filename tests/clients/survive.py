@@ -1,0 +1,181 @@
+"""Produces idempotently with acks=all, whatever happens to the broker, until FOLDER/stop exists; then checks what is there.
+
+FOLDER/CLIENT holds the number of records acknowledged so far. Record n goes to partition n % PARTITIONS, as text.
+
+usage: survive.py BOOTSTRAP CLIENT FOLDER
+"""
+
+import asyncio
+import collections
+import pathlib
+import sys
+import threading
+import time
+
+import aiokafka
+import confluent_kafka
+import kafka
+from clients import PATIENCE, Confluent, check, create, ends
+
+PARTITIONS = 3
+# Seconds between records: a steady flow that leaves something in flight at any moment.
+PAUSE = 0.0005
+CODEC = "lz4"
+
+
+class Book:
+    """What was acknowledged and where, and what was refused."""
+
+    def __init__(self, client, folder):
+        self.folder, self.count = pathlib.Path(folder), self.folder_file(folder, client)
+        self.acked, self.failed, self.sent = {}, [], 0
+
+    @staticmethod
+    def folder_file(folder, client):
+        return pathlib.Path(folder) / client
+
+    def goes_on(self):
+        """Counts a record to be sent, unless it is time to end. Now and then tells how far things are."""
+        if self.sent % 50 == 0:
+            fresh = self.count.with_suffix(".new")
+            fresh.write_text(str(len(self.acked)))
+            fresh.rename(self.count)
+            if (self.folder / "stop").exists():
+                return False
+        self.sent += 1
+        return True
+
+    def told(self, number, partition, offset, error):
+        if error is None:
+            self.acked[number] = (partition, offset)
+        else:
+            self.failed.append((number, error))
+
+
+def confluent(bootstrap, topic, book):
+    producer = confluent_kafka.Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "compression.type": CODEC,
+            "linger.ms": 2,
+            "reconnect.backoff.max.ms": 200,
+        }
+    )
+    while book.goes_on():
+        number = book.sent - 1
+
+        def told(error, got, number=number):
+            book.told(number, got.partition(), got.offset(), error)
+
+        producer.produce(topic, b"%d" % number, partition=number % PARTITIONS, on_delivery=told)
+        producer.poll(PAUSE)
+    producer.flush(PATIENCE)
+
+
+def kafka_python(bootstrap, topic, book):
+    producer = kafka.KafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        compression_type=CODEC,
+        linger_ms=2,
+        reconnect_backoff_max_ms=200,
+    )
+    while book.goes_on():
+        number = book.sent - 1
+        sent = producer.send(topic, b"%d" % number, partition=number % PARTITIONS)
+        sent.add_callback(lambda got, number=number: book.told(number, got.partition, got.offset, None))
+        sent.add_errback(lambda error, number=number: book.told(number, None, None, error))
+        time.sleep(PAUSE)
+    producer.close(PATIENCE)
+
+
+def aio(bootstrap, topic, book):
+    asyncio.run(aio_all(bootstrap, topic, book))
+
+
+async def aio_all(bootstrap, topic, book):
+    producer = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=bootstrap, enable_idempotence=True, compression_type=CODEC, linger_ms=2
+    )
+
+    def told(number, done):
+        error = done.exception()
+        got = None if error else done.result()
+        book.told(number, got and got.partition, got and got.offset, error)
+
+    async with producer:
+        sent = collections.deque()
+        while book.goes_on():
+            number = book.sent - 1
+            one = await producer.send(topic, b"%d" % number, partition=number % PARTITIONS)
+            one.add_done_callback(lambda done, number=number: told(number, done))
+            sent.append(one)
+            await asyncio.sleep(PAUSE)
+        await asyncio.wait(sent, timeout=PATIENCE)
+
+
+def follow(bootstrap, topic, ended, seen):
+    """A group's only member, which commits what it has read; notes every record."""
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"follows {topic}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "reconnect.backoff.max.ms": 200,
+        }
+    )
+    consumer.subscribe([topic])
+    while not ended.is_set():
+        got = [one for one in consumer.consume(200, 0.2) if one.error() is None]
+        seen.update(int(one.value()) for one in got)
+        if got:
+            consumer.commit(asynchronous=True)
+    consumer.close()
+
+
+def verdict(book, found, seen):
+    """Compares what was acknowledged with what is there."""
+    numbers = [int(one.value) for one in found]
+    place = {int(one.value): (one.partition, one.offset) for one in found}
+    disordered = 0
+    for partition in range(PARTITIONS):
+        own = [int(one.value) for one in found if one.partition == partition]
+        disordered += sum(later < earlier for earlier, later in zip(own, own[1:]))
+    return {
+        "refused": len(book.failed),
+        "unanswered": book.sent - len(book.acked) - len(book.failed),
+        "lost": len(book.acked.keys() - place.keys()),
+        "moved": sum(place.get(number, at) != at for number, at in book.acked.items()),
+        "doubled": len(numbers) - len(place),
+        "out of order": disordered,
+        "never sent": len(place.keys() - range(book.sent)),
+        "not followed": len(place.keys() - seen),
+    }
+
+
+def main(bootstrap, client, folder):
+    topic, book = f"survive-{client}", Book(client, folder)
+    create(bootstrap, topic, PARTITIONS)
+    ended, seen = threading.Event(), set()
+    follower = threading.Thread(target=follow, args=(bootstrap, topic, ended, seen))
+    follower.start()
+    {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aio}[client](
+        bootstrap, topic, book
+    )
+    found = Confluent().read(bootstrap, topic, ends(bootstrap, topic))
+    end = time.monotonic() + PATIENCE
+    while len(seen) < len(found) and time.monotonic() < end:
+        time.sleep(0.05)
+    ended.set()
+    follower.join()
+    result = verdict(book, found, seen)
+    print(f"{client}: acknowledged {len(book.acked)}, read {len(found)}, {result}")
+    check(not any(result.values()), f"{result}, refused: {book.failed[:3]}")
+    check(len(book.acked) > 0, "nothing was acknowledged")
+    print("ok")
+
+
+main(*sys.argv[1:])
