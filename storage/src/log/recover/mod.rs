@@ -112,8 +112,7 @@ impl Load<'_> {
     fn segments(&mut self) -> Result<(), LogError> {
         let found = self.listing.segments();
         for (nth, &(base, len)) in found.iter().enumerate() {
-            if len == 0 && base < self.log_end_offset && !self.segments.is_empty() {
-                // Left by a roll that failed: the segment before it went on.
+            if len == 0 && self.is_left_over(base, found.get(nth + 1).map(|(next, _)| *next)) {
                 self.remove_segments(&found[nth..=nth])?;
                 continue;
             }
@@ -126,6 +125,12 @@ impl Load<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an empty segment was left by a roll that failed: the one before it went on, and may be deleted by now.
+    fn is_left_over(&self, base: Offset, next: Option<Offset>) -> bool {
+        let durable = next.is_some_and(|next| self.start.clean || next <= self.start.recovery_point);
+        durable || (base < self.log_end_offset && !self.segments.is_empty())
     }
 
     fn look_into_next(
