@@ -66,7 +66,8 @@ impl ReplicaLog {
             })?;
             next = batch.header.next_offset();
         }
-        Ok(next)
+        // Without progress loading would never end.
+        if next > from { Ok(next) } else { Err(ErrorCode::CorruptMessage) }
     }
 }
 
