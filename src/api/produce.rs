@@ -17,10 +17,10 @@ use std::time::Duration;
 const BY_ID: i16 = 13;
 /// From here on the log start is told, then why single records were refused, then who leads instead (KIP-951).
 const TELLS_LOG_START: i16 = 5;
-/// From here on zstd may be produced (KIP-110): who speaks less could not read it back.
-const KNOWS_ZSTD: i16 = 7;
 const TELLS_RECORD_ERRORS: i16 = 8;
 const TELLS_LEADER: i16 = 10;
+/// From here on zstd may be produced (KIP-110): who speaks less could not read it back.
+const KNOWS_ZSTD: i16 = 7;
 
 impl Api for ProduceRequest {
     /// librdkafka turns compression off where it does not see 0 here (KAFKA-18659).
