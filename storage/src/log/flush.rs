@@ -39,6 +39,10 @@ impl Pending {
         self.names = Some(self.round);
     }
 
+    pub fn has_names(&self) -> bool {
+        self.names.is_some()
+    }
+
     /// The epochs go to their file with the next sync, not earlier: a change of leader costs no fsync of its own.
     pub fn epochs_changed(&mut self) {
         self.epochs = Some(self.round);
@@ -51,7 +55,7 @@ impl Pending {
     }
 
     fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.names.is_none()
+        self.files.is_empty() && !self.has_names()
     }
 
     /// Whether the sync of `round` is of the log as it is.
@@ -133,7 +137,7 @@ impl LogWriter {
         Unsynced {
             shared: self.shared.clone(),
             files: sealed.chain(self.active.unsynced_file()).collect(),
-            names: self.pending.names.is_some(),
+            names: self.pending.has_names(),
             epochs: self.pending.epochs.map(|_| self.epochs.clone()),
             up_to: self.log_end_offset,
             round,

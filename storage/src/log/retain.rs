@@ -53,13 +53,11 @@ impl LogWriter {
     /// How many segments at the front may go.
     fn removable(&self, now: Now, high_watermark: Offset) -> Result<usize, LogError> {
         let (mut count, mut excess) = (0, self.excess_bytes());
-        // Durable: else a power cut could take what follows the removed segments and leave what lies behind that.
-        let limit = high_watermark.min(self.synced_end_offset);
         for (nth, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(nth + 1).map_or(self.log_end_offset, |s| s.base_offset());
             let is_empty_last = nth + 1 == self.segments.len() && segment.is_empty();
             let too_much = excess.is_some_and(|excess| excess >= segment.len());
-            if next > limit || is_empty_last {
+            if next > high_watermark || !self.is_anchored(next) || is_empty_last {
                 break;
             }
             if next > self.log_start_offset && !too_much && !self.is_expired(segment, now)? {
@@ -69,6 +67,12 @@ impl LogWriter {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// Whether the segment that begins at `base` survives a power cut: else that could leave what lies behind it alone. A sync
+    /// up to just there may have been of a time before it was begun; beginning the second segment makes up for that.
+    fn is_anchored(&self, base: Offset) -> bool {
+        base < self.synced_end_offset || (base == self.synced_end_offset && base == self.log_end_offset)
     }
 
     /// Bytes above `retention.bytes`; `None` if that does not limit anything.

@@ -36,6 +36,10 @@ impl LogWriter {
         if let Some(file) = self.active.unsynced_file() {
             self.pending.file(file);
         }
+        if self.segments.len() == 1 && self.pending.has_names() {
+            // Behind a first segment that a power cut has taken, the second would look like the whole log.
+            self.shared.dir.sync()?;
+        }
         let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)?;
         self.active.segment.seal();
         Arc::make_mut(&mut self.segments).push(fresh.clone());

@@ -226,6 +226,9 @@ impl Load<'_> {
     }
 
     fn remove_segments(&mut self, found: &[(Offset, u64)]) -> Result<(), LogError> {
+        if found.is_empty() {
+            return Ok(());
+        }
         for (base, len) in found {
             tracing::warn!(dir = %self.dir.path().display(), base, len, "removed a segment behind lost or damaged batches");
             for name in Segment::new(self.dir.clone(), *base, *len).file_names() {
@@ -270,8 +273,7 @@ impl Load<'_> {
         self.segments.clear();
         self.remove_segments(&self.listing.segments())?;
         self.segments.push(new_segment(&self.dir, start, &self.config)?);
-        // At once: behind a first segment that a power cut has taken, a second one would look like the whole log.
-        self.dir.sync()?;
+        self.pending.names_changed();
         (self.log_end_offset, self.pace) = (start, 0);
         // What was read is gone: any snapshot up to the new start may be used, as it will be the next time.
         self.first_rebuilt = None;
