@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::disk::Open;
 use crate::segment::Segment;
-use crate::segment::directory::Directory;
-use crate::segment::names::{SNAPSHOT, file_name};
+use crate::segment::directory::{Directory, if_exists};
+use crate::segment::names::{LOG, SNAPSHOT, file_name};
 use crate::time::Now;
 
 use super::active::{Active, Addition};
@@ -40,13 +40,23 @@ impl LogWriter {
             // Behind a first segment that a power cut has taken, the second would look like the whole log.
             self.shared.dir.sync()?;
         }
-        let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)?;
+        let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)
+            .inspect_err(|_| self.take_back_roll())?;
         self.active.segment.seal();
         Arc::make_mut(&mut self.segments).push(fresh.clone());
         self.active = Active::new(fresh, 0, now.wall);
         self.pending.names_changed();
         self.publish();
         Ok(())
+    }
+
+    /// An empty segment in the middle would look like one whose batches a power cut took.
+    fn take_back_roll(&mut self) {
+        let removed = if_exists(self.shared.dir.remove_file(&file_name(self.log_end_offset, LOG)));
+        if removed.is_err() {
+            self.shared.fail();
+        }
+        self.pending.names_changed();
     }
 
     /// Brings the active segment's indexes and the producers' state to their files, all to be synced.
