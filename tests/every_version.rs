@@ -5,68 +5,12 @@ mod support;
 use bytes::{Buf, Bytes, BytesMut};
 use drave::api::ROUTES;
 use kafka_protocol::messages::*;
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-use storage::batch::BatchBuilder;
-use storage::compress::Compression;
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use support::broker::Broker;
+use support::wire::{Wire, batch, text};
 
 const TOPIC: &str = "every-version";
 const GROUP: &str = "every-version-group";
-
-/// One connection that speaks the protocol's bytes.
-struct Wire {
-    socket: TcpStream,
-    correlation: i32,
-}
-
-impl Wire {
-    fn connect(address: &str) -> Wire {
-        let socket = TcpStream::connect(address).unwrap();
-        socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Wire { socket, correlation: 0 }
-    }
-
-    fn send<R: Request>(&mut self, version: i16, request: &R) {
-        self.correlation += 1;
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.correlation)
-            .with_client_id(Some(text("every-version")));
-        let mut frame = BytesMut::new();
-        header.encode(&mut frame, R::header_version(version)).unwrap();
-        request.encode(&mut frame, version).unwrap_or_else(|error| panic!("{} v{version}: {error}", R::KEY));
-        self.socket.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
-        self.socket.write_all(&frame).unwrap();
-    }
-
-    fn receive(&mut self) -> Bytes {
-        let mut len = [0; 4];
-        self.socket.read_exact(&mut len).expect("the connection stays open");
-        let mut frame = vec![0; u32::from_be_bytes(len) as usize];
-        self.socket.read_exact(&mut frame).unwrap();
-        Bytes::from(frame)
-    }
-
-    fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
-        self.send(version, request);
-        let mut frame = self.receive();
-        let header = ResponseHeader::decode(&mut frame, R::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, self.correlation);
-        let response = R::Response::decode(&mut frame, version)
-            .unwrap_or_else(|error| panic!("the answer to API {} v{version}: {error}", R::KEY));
-        assert!(!frame.has_remaining(), "API {} v{version} left {} bytes", R::KEY, frame.remaining());
-        response
-    }
-}
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 fn topic() -> TopicName {
     TopicName(text(TOPIC))
@@ -76,19 +20,11 @@ fn group() -> GroupId {
     GroupId(text(GROUP))
 }
 
-fn batch() -> Bytes {
-    let mut batch = BatchBuilder::new(Compression::NONE);
-    batch.push(1_000, Some(b"key"), Some(b"value"), &[]);
-    let batch = batch.finish().unwrap();
-    let head = batch.head();
-    batch.parts(&head).iter().flat_map(|part| part.to_vec()).collect::<Vec<u8>>().into()
-}
-
 #[test]
 fn every_api_answers_at_every_version() {
     let broker = Broker::start(&[("group.initial.rebalance.delay.ms", "0")]);
     let mut wire = Wire::connect(&broker.address());
-    let id = create_topic(&mut wire);
+    let id = wire.create_topic(TOPIC, 2);
     for route in ROUTES {
         for version in route.min..=route.max {
             exercise(&mut wire, route.key, version, id);
@@ -104,9 +40,8 @@ fn an_unknown_version_is_refused_and_the_connection_stays() {
         let mut frame = BytesMut::new();
         let header = RequestHeader::default().with_request_api_key(route.key).with_request_api_version(99);
         header.encode(&mut frame, 2).unwrap();
-        wire.socket.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
-        wire.socket.write_all(&frame).unwrap();
-        wire.receive();
+        wire.frame(&frame).unwrap();
+        wire.receive().unwrap();
     }
     let answer = wire.call(0, &ApiVersionsRequest::default());
     assert_eq!(answer.api_keys.len(), ROUTES.len());
@@ -119,25 +54,13 @@ fn a_newer_api_versions_request_is_answered_in_version_0_with_all_ranges() {
     let mut frame = BytesMut::new();
     let header = RequestHeader::default().with_request_api_key(18).with_request_api_version(5);
     header.encode(&mut frame, 2).unwrap();
-    wire.socket.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
-    wire.socket.write_all(&frame).unwrap();
-    let mut answer = wire.receive();
+    wire.frame(&frame).unwrap();
+    let mut answer = wire.receive().unwrap();
     answer.advance(4);
     let answer = ApiVersionsResponse::decode(&mut answer, 0).unwrap();
     assert_eq!(answer.error_code, 35);
     let produce = answer.api_keys.iter().find(|api| api.api_key == 0).unwrap();
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
-}
-
-fn create_topic(wire: &mut Wire) -> uuid::Uuid {
-    let wanted = create_topics_request::CreatableTopic::default()
-        .with_name(topic())
-        .with_num_partitions(2)
-        .with_replication_factor(-1);
-    let answer =
-        wire.call(7, &CreateTopicsRequest::default().with_topics(vec![wanted]).with_timeout_ms(5_000));
-    assert_eq!(answer.topics[0].error_code, 0, "{:?}", answer.topics[0].error_message);
-    answer.topics[0].topic_id
 }
 
 fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
+use std::fs;
 use std::path::Path;
 
 use super::broker::{BrokerConfig, Surroundings};
@@ -63,8 +63,8 @@ pub(super) fn load_with(
 }
 
 fn read_file(path: &Path) -> Result<Vec<Setting>, String> {
-    let file = File::open(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    from_file(path, file)
+    let content = fs::read(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+    from_file(path, content.as_slice())
 }
 
 fn surroundings() -> Surroundings {

@@ -6,3 +6,4 @@ pub mod kafka;
 pub mod port;
 pub mod process;
 pub mod tool_server;
+pub mod wire;
