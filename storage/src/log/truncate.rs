@@ -11,8 +11,10 @@
 use std::sync::Arc;
 
 use crate::disk::Open;
+use crate::index::TimeEntry;
 use crate::segment::directory::if_exists;
 use crate::segment::names::{SNAPSHOT, file_name, parse_name};
+use crate::segment::scan::Scan;
 use crate::segment::{Place, Segment};
 use crate::time::Now;
 
@@ -152,12 +154,25 @@ fn cut_segment(
     segment.write_indexes(false)?;
     let closed = Segment::new(segment.dir().clone(), segment.base_offset(), kept);
     let sound = closed.load_indexes(config.segment_index_bytes as usize)?;
+    let full = closed.index_is_full();
     closed.truncate_indexes(offset);
     if !sound || resume(&closed, config)?.is_none() {
         rebuild(&closed, Bounds { recovery_point: Offset::MAX, below: offset }, config)?;
+    }
+    if full {
+        see_timestamps(&closed)?;
     }
     let file = segment.open(Open::Write)?;
     file.set_len(kept)?;
     file.sync()?;
     Ok(Arc::new(closed))
+}
+
+/// A full time index has left entries out: what a cut leaves of it may not know the latest timestamp that stays.
+fn see_timestamps(segment: &Segment) -> Result<(), LogError> {
+    for found in Scan::new(segment.file()?, 0, segment.len()) {
+        let header = found?.header;
+        segment.saw_timestamp(TimeEntry { timestamp: header.max_timestamp, offset: header.last_offset() });
+    }
+    Ok(())
 }
