@@ -69,7 +69,7 @@ fn main() {
         });
     }
     compare(&targets, "fetch what was produced in 16 KiB batches", |target, round| {
-        fetch(target, &format!("b{}-{round}", 16 << 10), round_bytes)
+        fetch(target, &format!("b{}-{round}", 16 << 10))
     });
     for target in targets {
         println!("{}: {} MiB resident", target.name, resident_mib(target.pid));
@@ -105,7 +105,9 @@ fn produce(target: &Target, topic: &str, batch_bytes: usize, bytes: usize, depth
     use produce_request::{PartitionProduceData, TopicProduceData};
     let mut wire = Wire::connect(&target.address);
     wire.create(topic);
-    let partition = PartitionProduceData::default().with_records(Some(batch(batch_bytes)));
+    let batch = batch(batch_bytes);
+    let batch_bytes = batch.len();
+    let partition = PartitionProduceData::default().with_records(Some(batch));
     let data = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
     let request = ProduceRequest::default().with_acks(1).with_timeout_ms(30_000).with_topic_data(vec![data]);
     let frame = frame(9, &request);
@@ -122,18 +124,19 @@ fn produce(target: &Target, topic: &str, batch_bytes: usize, bytes: usize, depth
     })
 }
 
-fn fetch(target: &Target, topic: &str, bytes: usize) -> Cost {
+/// Reads a topic from its start to its end.
+fn fetch(target: &Target, topic: &str) -> Cost {
     use fetch_request::{FetchPartition, FetchTopic};
     let mut wire = Wire::connect(&target.address);
     let (mut offset, mut got, mut requests) = (0, 0, 0);
     let cost = measured(target.pid, 0, 0, || {
-        while got < bytes {
+        loop {
             let partition =
                 FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
             let asked = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
             let request = FetchRequest::default()
                 .with_replica_id(BrokerId(-1))
-                .with_max_wait_ms(500)
+                .with_max_wait_ms(0)
                 .with_min_bytes(1)
                 .with_max_bytes(1 << 20)
                 .with_session_epoch(-1)
@@ -141,7 +144,9 @@ fn fetch(target: &Target, topic: &str, bytes: usize) -> Cost {
             wire.write(&frame(11, &request));
             let answer: FetchResponse = wire.read(11);
             let records = answer.responses[0].partitions[0].records.clone().unwrap_or_default();
-            assert!(!records.is_empty(), "the topic ended after {got} of {bytes} bytes");
+            if records.is_empty() {
+                break;
+            }
             (got, requests) = (got + records.len(), requests + 1);
             offset = batches(&records)
                 .map_while(Result::ok)
