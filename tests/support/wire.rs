@@ -8,7 +8,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use std::io::{Error, Read, Result, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-use storage::batch::BatchBuilder;
+use storage::batch::{BatchBuilder, Prepared};
 use storage::compress::Compression;
 
 /// The last version that names topics, not their ids.
@@ -112,7 +112,10 @@ pub fn batch() -> Bytes {
 pub fn batch_of(value: &[u8]) -> Bytes {
     let mut batch = BatchBuilder::new(Compression::NONE);
     batch.push(1_000, Some(b"key"), Some(value), &[]);
-    let batch = batch.finish().unwrap();
+    bytes_of(&batch.finish().unwrap())
+}
+
+pub fn bytes_of(batch: &Prepared) -> Bytes {
     let head = batch.head();
     batch.parts(&head).iter().flat_map(|part| part.to_vec()).collect::<Vec<u8>>().into()
 }
