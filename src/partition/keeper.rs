@@ -191,6 +191,16 @@ fn keep_offline(table: &Table, dir: &DirHandle, file: OffsetFile, offsets: &mut 
     offsets.extend(offline.into_iter().filter_map(row));
 }
 
+/// Makes the recovery points on disk those of the open logs, if they are not. Blocks.
+pub fn checkpoint_recovery_points(table: &Table, dir: &DirHandle) -> io::Result<()> {
+    let _one_writer = table.checkpointing();
+    let offsets = offsets_of(table, dir, OffsetFile::RecoveryPoint);
+    match dir.read_offsets(OffsetFile::RecoveryPoint) {
+        Ok(written) if written == offsets => Ok(()),
+        _ => dir.write_offsets(OffsetFile::RecoveryPoint, &offsets),
+    }
+}
+
 /// Writes down at once where the logs of `dir` start: deleted records must not come back. Blocks.
 pub fn checkpoint_log_starts(table: &Table, dir: &DirHandle) -> io::Result<()> {
     let _one_writer = table.checkpointing();

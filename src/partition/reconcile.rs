@@ -8,6 +8,7 @@
 mod config;
 mod stock;
 
+use super::keeper::checkpoint_recovery_points;
 use super::replica::{Replica, Settings};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
@@ -96,7 +97,8 @@ impl Reconciler {
     pub fn reconcile(&mut self, image: Arc<Image>, now: Now) -> Vec<Uuid> {
         let seen = std::mem::replace(&mut self.seen, image.clone());
         self.configs.update(&image, &self.parts.table);
-        if std::mem::take(&mut self.is_first) {
+        let is_first = std::mem::take(&mut self.is_first);
+        if is_first {
             self.clear_stock(&image, now);
         }
         let delta = image.topics.delta_since(&seen.topics);
@@ -106,6 +108,9 @@ impl Reconciler {
         }
         let wanted = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
         self.open_all(wanted, now);
+        if is_first {
+            self.lower_recovery_points();
+        }
         delta.changed.iter().for_each(|topic| self.assume(topic));
         self.stock.forget();
         self.parts.table.reached(image.applied.index);
@@ -119,6 +124,16 @@ impl Reconciler {
             return vec![];
         }
         image.topics.deletions_of(self.parts.me).filter(|id| !self.stuck.contains(id)).collect()
+    }
+
+    /// A log that recovery cut may end below its recovery point: the checkpoint must not vouch for what is appended there
+    /// next. Written before anything is appended; where it cannot be, the directory is not to be used.
+    fn lower_recovery_points(&self) {
+        for dir in self.parts.dirs.all().iter().filter(|dir| dir.is_online()) {
+            if let Err(error) = checkpoint_recovery_points(&self.parts.table, dir) {
+                dir.fail(&error);
+            }
+        }
     }
 
     /// The partitions of a topic that are to be opened here.
