@@ -15,3 +15,6 @@ pub mod reconcile;
 pub mod replica;
 pub mod state;
 pub mod table;
+
+#[cfg(test)]
+mod tests;

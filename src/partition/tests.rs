@@ -1,0 +1,205 @@
+//! A broker's partitions on a disk that loses power, fills up and fails.
+
+use super::keeper;
+use super::reconcile::{Leadership, Parts, Reconciler};
+use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
+use super::table::Table;
+use crate::cluster::Image;
+use crate::cluster::change::{Change, PartitionChanged, TopicCreated, TopicDeleted};
+use crate::cluster::image::{self, PartitionImage};
+use crate::config::BrokerConfig;
+use crate::types::{ErrorCode, Mono, Now, Offset, TopicPartition, Uuid, Wall};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use storage::batch::BatchBuilder;
+use storage::compress::Compression;
+use storage::dirs::LogDirs;
+use storage::disk::Disk;
+use storage::disk::fault::FaultDisk;
+use storage::files::FileCache;
+use storage::log::LogEnv;
+use tokio::sync::mpsc;
+
+const ME: i32 = 1;
+const TOPIC: Uuid = Uuid::from_u128(77);
+const NOW: Now = Now { mono: Mono(1_000), wall: Wall(1_700_000_000_000) };
+
+/// One life of a broker's partitions.
+struct Life {
+    reconciler: Reconciler,
+    table: Arc<Table>,
+    dirs: Arc<LogDirs>,
+    led: mpsc::UnboundedReceiver<Leadership>,
+}
+
+impl Life {
+    fn begin(disk: &Arc<FaultDisk>) -> Life {
+        let disk: Arc<dyn Disk> = disk.clone();
+        let mut ids = (1..).map(Uuid::from_u128);
+        let mut mint = || ids.next().unwrap();
+        let dirs = LogDirs::open(&disk, &[PathBuf::from("/data")], ME, &mut mint, Arc::new(|_| {})).unwrap();
+        let (dirs, table) = (Arc::new(dirs), Arc::<Table>::default());
+        let (leadership, led) = mpsc::unbounded_channel();
+        let (doomed, _) = mpsc::unbounded_channel();
+        let files = Arc::new(FileCache::new(disk.clone(), 100));
+        let reconciler = Reconciler::new(Parts {
+            me: ME,
+            env: LogEnv { disk, files },
+            dirs: dirs.clone(),
+            table: table.clone(),
+            config: Arc::new(BrokerConfig::default()),
+            leadership,
+            doomed,
+        });
+        Life { reconciler: reconciler.unwrap(), table, dirs, led }
+    }
+
+    fn replica(&self, topic: Uuid) -> Arc<Replica> {
+        self.table.get(TopicPartition { topic, partition: 0 }).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.dirs.all()[0].partitions().unwrap();
+        names.into_iter().map(|dir| dir.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// The metadata after `changes`, as some entry of the log left it.
+fn image(index: u64, changes: &[Change]) -> Arc<Image> {
+    let mut image = Image::default();
+    image.apply_all(changes).unwrap();
+    image.applied.index = index;
+    Arc::new(image)
+}
+
+fn created(id: Uuid, leader_epoch: i32) -> Vec<Change> {
+    let partition = PartitionImage {
+        index: 0,
+        replicas: vec![image::Replica { broker: ME, directory: Uuid::from_u128(1) }],
+        isr: vec![ME],
+        elr: vec![],
+        leader: Some(ME),
+        last_known_leader: None,
+        leader_epoch,
+        partition_epoch: leader_epoch,
+    };
+    vec![
+        Change::TopicCreated(TopicCreated { id, name: "orders".into() }),
+        Change::PartitionChanged(PartitionChanged { topic: id, partition }),
+    ]
+}
+
+fn record(value: &str) -> Bytes {
+    let mut batch = BatchBuilder::new(Compression::NONE);
+    batch.push(NOW.wall.0, None, Some(value.as_bytes()), &[]);
+    batch.finish().unwrap().to_bytes()
+}
+
+fn append(replica: &Arc<Replica>, value: &str) -> Result<Offset, ErrorCode> {
+    let appended = replica.append(Append { records: record(value), acks: Acks::All }, NOW);
+    appended.map(|appended| appended.base_offset).map_err(|refused| refused.code)
+}
+
+fn read_all(replica: &Replica) -> Bytes {
+    let wanted = Wanted { offset: 0, current_epoch: -1, last_epoch: -1 };
+    let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation: Isolation::ReadUncommitted };
+    let found = replica.read(read).unwrap();
+    found.slices.iter().flat_map(|slice| slice.read().unwrap()).collect::<Vec<u8>>().into()
+}
+
+#[test]
+fn what_was_appended_is_read_again_by_the_next_life() {
+    let disk = Arc::new(FaultDisk::new(1));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    assert!(life.led.try_recv().unwrap().leads.is_some());
+    let replica = life.replica(TOPIC);
+    assert_eq!((append(&replica, "a"), append(&replica, "b")), (Ok(0), Ok(1)));
+    let before = read_all(&replica);
+    keeper::close_all(&life.table, &life.dirs, 1);
+    assert_eq!(append(&replica, "late"), Err(ErrorCode::NotLeaderOrFollower));
+    drop((replica, life));
+
+    let mut life = Life::begin(&disk);
+    assert!(life.reconciler.found_clean());
+    life.reconciler.reconcile(image(2, &created(TOPIC, 1)), NOW);
+    assert_eq!(read_all(&life.replica(TOPIC)), before);
+    assert_eq!(append(&life.replica(TOPIC), "c"), Ok(2));
+}
+
+#[test]
+fn a_topic_made_again_under_its_name_starts_empty() {
+    let disk = Arc::new(FaultDisk::new(2));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    append(&life.replica(TOPIC), "old").unwrap();
+    let again = Uuid::from_u128(78);
+    let deleted = [
+        created(TOPIC, 0),
+        vec![Change::TopicDeleted(TopicDeleted { id: TOPIC, held_by: vec![ME] })],
+        created(again, 0),
+    ];
+    let confirmed = life.reconciler.reconcile(image(2, &deleted.concat()), NOW);
+    assert_eq!(confirmed, [TOPIC]);
+    assert_eq!(read_all(&life.replica(again)).len(), 0);
+    assert!(life.names().iter().any(|name| name.ends_with("-delete")), "{:?}", life.names());
+}
+
+#[test]
+fn what_the_cluster_does_not_know_is_kept_aside() {
+    let disk = Arc::new(FaultDisk::new(3));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    append(&life.replica(TOPIC), "precious").unwrap();
+    keeper::close_all(&life.table, &life.dirs, 1);
+    drop(life);
+
+    // The same name, another topic: neither its data nor its checkpoints are taken over.
+    let mut life = Life::begin(&disk);
+    let other = Uuid::from_u128(79);
+    life.reconciler.reconcile(image(1, &created(other, 0)), NOW);
+    assert_eq!(append(&life.replica(other), "fresh"), Ok(0));
+    assert!(life.names().iter().any(|name| name.ends_with("-stray")), "{:?}", life.names());
+}
+
+#[test]
+fn a_full_disk_refuses_and_takes_its_directory_offline() {
+    let disk = Arc::new(FaultDisk::new(4));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let replica = life.replica(TOPIC);
+    append(&replica, "fits").unwrap();
+    disk.set_capacity(disk.used());
+    assert_eq!(append(&replica, "does not"), Err(ErrorCode::KafkaStorageError));
+    assert!(!life.dirs.all()[0].is_online());
+    assert_eq!(append(&replica, "nor this"), Err(ErrorCode::KafkaStorageError));
+}
+
+#[tokio::test]
+async fn with_flush_messages_1_an_acknowledged_record_survives_power_loss() {
+    let flush = |epoch| {
+        let set = crate::cluster::change::ConfigSet {
+            resource: image::ConfigResource::topic("orders"),
+            key: "flush.messages".into(),
+            value: "1".into(),
+        };
+        [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
+    };
+    for seed in 0..50 {
+        let disk = Arc::new(FaultDisk::new(seed));
+        let mut life = Life::begin(&disk);
+        life.reconciler.reconcile(image(1, &flush(0)), NOW);
+        let replica = life.replica(TOPIC);
+        let appended = replica.append(Append { records: record("a"), acks: Acks::All }, NOW).unwrap();
+        let mut pending = appended.pending.expect("nothing is promised before it is synced");
+        assert!(pending.as_mut().now_or_never().is_none() || replica.marks().high_watermark == 1);
+        pending.await.unwrap();
+        drop((replica, life));
+        disk.crash();
+        let mut life = Life::begin(&disk);
+        life.reconciler.reconcile(image(2, &flush(1)), NOW);
+        assert_eq!(life.replica(TOPIC).marks().log_end, 1, "seed {seed}");
+    }
+}
