@@ -74,7 +74,10 @@ impl Replica {
         let mut state = State::new(me, checkpointed);
         state.clamp(view.log_start_offset, view.log_end_offset);
         state.set_min_insync(settings.min_insync);
-        let inner = Inner { state, log, unsynced: None };
+        // What recovery found beyond the recovery point is synced like an append of the process's first moment.
+        let is_synced = view.synced_end_offset >= view.log_end_offset;
+        let unsynced = (!is_synced).then(|| UnsyncedTail { since: Now::default(), bytes: 0 });
+        let inner = Inner { state, log, unsynced };
         Replica {
             id,
             topic,
