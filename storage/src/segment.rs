@@ -248,9 +248,14 @@ impl Segment {
         Ok(usable(entry)?.map(|e| u64::from(e.position)))
     }
 
-    /// The aborted transactions whose markers lie in it.
+    /// The aborted transactions whose markers lie in it. `NotFound` if the segment has been removed.
     pub(crate) fn aborted_txns(&self) -> io::Result<Vec<AbortedTxn>> {
-        match self.aborted.entries(&self.dir) {
+        let entries = self.aborted.entries(&self.dir);
+        // Looked at after the open: a file that is not found, or found, then says nothing of this segment.
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match entries {
             Ok(entries) => Ok(entries),
             Err(IndexError::Io(e)) => Err(e),
             Err(IndexError::Corrupt(why)) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),

@@ -17,9 +17,13 @@ pub enum LogError {
     /// An earlier write or fsync failed and left the files in an unknown state; only a new open finds out what is there.
     #[error("the log has failed and must be opened anew")]
     Failed,
-    /// Bytes that recovery must not repair away: an older format, or damage below the recovery point.
+    /// Bytes that recovery must not repair away (an older format), or that a later reading could not make sense of.
     #[error("at byte {at} of a segment: {source}")]
     Unreadable { at: u64, source: BatchError },
+    /// Found only where a segment is read through: the one that holds the recovery point, and those whose indexes are missing.
+    /// There headers are checked, not CRCs. Files that end too early are no damage: the log ends there.
+    #[error("damaged at byte {at} of segment {segment}, in what was durable; nothing was cut: {source}")]
+    Damaged { segment: Offset, at: u64, source: BatchError },
     #[error("offset {offset} is outside of the log, {start} to {end}")]
     OutOfRange { offset: Offset, start: Offset, end: Offset },
 }

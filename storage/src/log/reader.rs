@@ -61,6 +61,7 @@ impl LogReader {
     /// The aborted transactions that overlap `from..below`, by the offset of their marker.
     pub fn aborted_transactions(&self, from: Offset, below: Offset) -> Result<Vec<AbortedTxn>, ReadError> {
         self.steady(|view| {
+            check_range(view, from)?;
             let mut found = Vec::new();
             for segment in &view.segments[view.segment_of(from)..] {
                 let some = collect_aborted(&segment.aborted_txns()?, from, below);

@@ -1,6 +1,6 @@
 //! Walks the batches of a log file by their headers, with few and small reads.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -91,8 +91,12 @@ impl Iterator for Scan {
     }
 }
 
-/// Compares a batch's CRC with its bytes in the file, in bounded memory.
-pub(crate) fn check_crc(file: &dyn File, batch: &Found) -> Result<(), ScanError> {
+/// Compares a batch's CRC with its bytes in the file, in bounded memory. What was compared is written again in place, so that
+/// the next sync brings just that to the disk: after a failed one the page cache may hold, and call clean, what the disk lacks.
+pub(crate) fn check_and_rewrite(file: &dyn File, batch: &Found) -> Result<(), ScanError> {
+    let mut head = [0; CRC_FROM];
+    file.read_exact_at(&mut head, batch.at)?;
+    file.write_at(&[IoSlice::new(&head)], batch.at)?;
     let mut at = batch.at + CRC_FROM as u64;
     let mut computed = 0;
     let mut buf = vec![0; BODY_STEP.min(batch.header.size())];
@@ -100,6 +104,7 @@ pub(crate) fn check_crc(file: &dyn File, batch: &Found) -> Result<(), ScanError>
         let part = (batch.end() - at).min(buf.len() as u64) as usize;
         file.read_exact_at(&mut buf[..part], at)?;
         computed = crc32c::crc32c_append(computed, &buf[..part]);
+        file.write_at(&[IoSlice::new(&buf[..part])], at)?;
         at += part as u64;
     }
     let BatchHeader { base_offset, crc: stored, .. } = batch.header;

@@ -66,6 +66,29 @@ fn damage_above_the_recovery_point_is_cut_off() {
 }
 
 #[test]
+fn damage_below_the_recovery_point_is_refused_and_left_alone() {
+    let size = batch(1, 100, 0).size() as u64;
+    // (segment, its index is missing, start)
+    let cases =
+        [(10, false, crashed(12)), (0, true, crashed(12)), (0, true, Start { clean: true, ..crashed(12) })];
+    for (base, without_index, start) in cases {
+        let (fixture, _) = filled();
+        let path = segment(&fixture, base, "log");
+        flip(&path, size + 16);
+        flip(&path, 16 + if base == 10 { 0 } else { size * 2 });
+        if without_index {
+            fs::remove_file(segment(&fixture, base, "index")).unwrap();
+        }
+        let damaged = fs::read(&path).unwrap();
+        let (env, dir, config) = (fixture.env.clone(), fixture.dir.clone(), fixture.config.clone());
+        let opened = storage::log::LogWriter::open(env, dir, config, start, at(0));
+        assert!(matches!(opened, Err(LogError::Damaged { segment, .. }) if segment == base), "{opened:?}");
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+        assert_eq!(fixture.logs().len(), 3);
+    }
+}
+
+#[test]
 fn a_torn_end_is_cut_off_and_appended_behind() {
     for torn in [1, 11, 60, 100] {
         let (fixture, all) = filled();

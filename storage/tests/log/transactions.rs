@@ -1,7 +1,7 @@
 //! Open transactions, markers, and what read_committed is told.
 
 use storage::batch::Outcome::{Abort, Commit};
-use storage::log::LogWriter;
+use storage::log::{LogWriter, ReadError};
 
 use crate::fixture::*;
 
@@ -77,4 +77,24 @@ fn a_cut_takes_markers_back() {
     end_txn(&mut log, 1, Commit);
     log.on_high_watermark(9);
     assert_eq!(log.view().first_unstable_offset, None);
+}
+
+#[test]
+fn aborted_transactions_of_a_removed_segment_are_not_nothing() {
+    let fixture = Fixture::new(small());
+    let mut log = fixture.open(CLEAN);
+    append(&mut log, from_producer(7, 0, true), 1);
+    end_txn(&mut log, 7, Abort);
+    for nth in 0..10 {
+        append(&mut log, batch(2, 100, nth), 1);
+    }
+    let reader = log.reader();
+    let data = reader.read(0, 2, 1 << 20, true).unwrap();
+    assert_eq!(reader.aborted_transactions(0, 2).unwrap().len(), 1);
+    sync(&mut log);
+    log.advance_log_start(8).unwrap();
+    assert!(log.retain(at(1), log.log_end_offset()).unwrap().segments > 0);
+    assert!(data.slice.unwrap().read().is_ok(), "the reader still has the records");
+    let told = reader.aborted_transactions(0, 2);
+    assert!(matches!(told, Err(ReadError::OutOfRange { .. })), "{told:?}");
 }

@@ -6,6 +6,8 @@
 //!   trusted by size│ read through:│ cut at the first byte that is not a sound batch
 //!   and index      │ CRC, offsets │
 //! ```
+//! What is read above the point is written again, so that the next sync really brings it to the disk; damage found below it
+//! is not repaired but refused ([`LogError::Damaged`]).
 //! A segment that the recovery point falls into is read from its beginning, by headers up to the point. After a clean
 //! shutdown all is trusted, and only what lies behind the last index entry is looked at.
 
@@ -191,16 +193,20 @@ impl Load<'_> {
     ) -> Result<Walked, LogError> {
         let len = segment.len();
         let (recovery_point, below) = (self.start.recovery_point, next.unwrap_or(Offset::MAX));
-        let mut walked = rebuild(segment, Bounds { recovery_point, below }, &self.config)?;
+        let walked = rebuild(segment, Bounds { recovery_point, below }, &self.config)?;
         self.first_rebuilt.get_or_insert(segment.base_offset());
+        if let Some((at, source)) = &walked.broken
+            && (walked.end_offset < recovery_point || !to_the_end)
+        {
+            // What follows is durable, too: cutting here would lose it, going on behind it would hide the loss.
+            let (segment, at, source) = (segment.base_offset(), *at, source.clone());
+            return Err(LogError::Damaged { segment, at, source });
+        }
         if segment.len() < len {
             self.cut(segment, len, &walked)?;
         }
         if to_the_end {
             self.replace_epochs(segment.base_offset(), &walked.epochs);
-        } else {
-            // Only its indexes were missing: what follows is as trusted as ever.
-            walked.broken = None;
         }
         if walked.end_offset > recovery_point {
             self.pending.file(segment.open(Open::Write)?);

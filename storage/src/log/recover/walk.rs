@@ -4,17 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchError;
-use crate::disk::File;
+use crate::disk::{File, Open};
 use crate::epochs::EpochEntry;
 use crate::log::error::LogError;
 use crate::log::{LogConfig, Offset};
 use crate::segment::Segment;
-use crate::segment::scan::{Found, Scan, ScanError, check_crc};
+use crate::segment::scan::{Found, Scan, ScanError, check_and_rewrite};
 
 /// What a segment must be checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Batches that end above are believed only if their CRC is right.
+    /// Batches that end above are believed only if their CRC is right, and are written again.
     pub recovery_point: Offset,
     /// Where the next segment begins. Batches from there on are left from before a truncation.
     pub below: Offset,
@@ -50,9 +50,9 @@ impl Walked {
 }
 
 /// Reads all of `segment` and makes its offset and time index anew, in memory. Its length becomes that of its sound part;
-/// the file is not changed.
+/// the file keeps what it holds.
 pub fn rebuild(segment: &Segment, bounds: Bounds, config: &LogConfig) -> Result<Walked, LogError> {
-    let (file, len) = (segment.file()?, segment.len());
+    let (file, len) = (segment.open(Open::Write)?, segment.len());
     segment.start_indexes(config.segment_index_bytes as usize);
     segment.set_len(0);
     let mut walked = Walked::nothing(segment);
@@ -107,7 +107,7 @@ fn check(file: &dyn File, found: Found, end: Offset, bounds: Bounds) -> Result<O
         return Err(ScanError::Broken { at: found.at, source });
     }
     if header.next_offset() > bounds.recovery_point {
-        check_crc(file, &found)?;
+        check_and_rewrite(file, &found)?;
     }
     Ok(Some(found))
 }
