@@ -14,6 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BLOCKING_THREADS: usize = 64;
 
 fn main() -> ExitCode {
+    // mimalloc asks for huge pages, which would make a small idle process large. A kernel without them refuses.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     // A malformed request must not cost a backtrace, which RUST_BACKTRACE asks of every error.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };

@@ -13,7 +13,7 @@
 //!         storage::disk::Disk
 //! ```
 //!
-//! No type of openraft appears in what is public here.
+//! No type of openraft appears in what is public here. Its histograms are patched: `raft/histogram` says why.
 
 mod answer;
 mod applier;
