@@ -92,7 +92,9 @@ def kafka_python(bootstrap, strategy, topic, group, session, instance, leave):
     )
     report = Report()
     while not leave.is_set():
-        consumer.poll(timeout_ms=100)
+        # This client loses a join, and stops its heartbeats, if a poll ends while it joins because of new metadata. It first
+        # asks for that about 100 ms after it began: no poll may end then.
+        consumer.poll(timeout_ms=700)
         report.assigned(consumer.assignment())
     consumer.close()
 
