@@ -75,6 +75,7 @@ impl Broker {
         let incarnation = Uuid::new_v4();
         let is_clean = parts.same_boot || reconciler.found_clean();
         let epoch = register(&parts, &lane, &listeners, incarnation, is_clean).await?;
+        parts.note_boot();
         let node = parts::node(&parts, lane.metadata());
         let (stop, stopping) = watch::channel(false);
         let chores = run_chores(&parts, &node, reconciler, inboxes, incarnation, &stopping);

@@ -13,6 +13,7 @@ use crate::partition::table::Table;
 use crate::seam::Clock;
 use crate::types::Uuid;
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Parts {
         let on_failure = Arc::new(move |_: &_| failed.send_modify(|count| *count += 1));
         let dirs = LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut Uuid::new_v4, on_failure)?;
         let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-        let same_boot = enter_boot(&dirs, &boot_id)?;
+        let same_boot = was_in_boot(&dirs, &boot_id)?;
         Ok(Parts {
             clock: Clock::start(),
             env: LogEnv { disk, files },
@@ -61,6 +62,16 @@ impl Parts {
             failures,
             config,
         })
+    }
+
+    /// Notes the boot in the directories, once the controller knows what an earlier one may have lost. Where that
+    /// fails, the next start counts as one in another boot.
+    pub fn note_boot(&self) {
+        for dir in self.dirs.all() {
+            if let Err(error) = dir.note_boot(&self.boot_id) {
+                tracing::warn!(dir = %dir.path().display(), %error, "the machine's boot was not noted");
+            }
+        }
     }
 
     /// Counts the directories that failed since the start.
@@ -77,11 +88,15 @@ impl Parts {
     }
 }
 
-/// True if every directory was last used in this boot of the machine: its page cache lost nothing.
-fn enter_boot(dirs: &LogDirs, boot_id: &str) -> Result<bool, BrokerError> {
+/// True if every directory was last used in this boot of the machine: its page cache lost nothing. A directory that
+/// breaks while it is asked was not; the start goes on with the others.
+fn was_in_boot(dirs: &LogDirs, boot_id: &str) -> io::Result<bool> {
     let mut same = dirs.broken_at_start().is_empty();
     for dir in dirs.all() {
-        same &= dir.enter_boot(boot_id)?;
+        same &= match dir.was_in_boot(boot_id) {
+            Err(_) if !dir.is_online() => false,
+            asked => asked?,
+        };
     }
     Ok(same)
 }

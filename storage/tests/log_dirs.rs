@@ -136,18 +136,29 @@ fn clean_shutdown_and_boot() {
     let disk = FaultDisk::new(1);
     let dir = open(&disk, &["/a"], 1).unwrap().all()[0].clone();
     assert_eq!(dir.take_clean_shutdown().unwrap(), None);
-    assert!(!dir.enter_boot("boot 1").unwrap());
     dir.mark_clean_shutdown(7).unwrap();
     drop(dir);
     let dir = open(&disk, &["/a"], 1).unwrap().all()[0].clone();
     assert_eq!(dir.take_clean_shutdown().unwrap().map(|mark| mark.broker_epoch), Some(7));
     assert_eq!(dir.take_clean_shutdown().unwrap(), None);
-    assert!(dir.enter_boot("boot 1").unwrap());
-    assert!(!dir.enter_boot("boot 2").unwrap());
+}
+
+#[test]
+fn a_boot_counts_once_it_is_noted() {
+    let disk = FaultDisk::new(1);
+    let dir = open(&disk, &["/a"], 1).unwrap().all()[0].clone();
+    assert!(!dir.was_in_boot("boot 1").unwrap());
+    assert!(!dir.was_in_boot("boot 1").unwrap(), "to ask is not to note");
+    dir.note_boot("boot 1").unwrap();
+    assert!(dir.was_in_boot("boot 1").unwrap());
+    assert!(!dir.was_in_boot("boot 2").unwrap());
     dir.fail(&io::Error::other("broken"));
+    assert!(dir.note_boot("boot 1").is_err());
     drop(dir);
     let dir = open(&disk, &["/a"], 1).unwrap().all()[0].clone();
-    assert!(!dir.enter_boot("boot 2").unwrap(), "what failed in this boot is not trusted");
+    assert!(!dir.was_in_boot("boot 1").unwrap(), "what failed in this boot is not trusted");
+    dir.note_boot("").unwrap();
+    assert!(!dir.was_in_boot("").unwrap(), "a boot without a name is like no other");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct RegisterBroker {
     pub directories: Vec<Uuid>,
     pub features: Vec<Feature>,
     pub boot_id: String,
-    /// The process before it ended with all its data on disk.
+    /// The process before it lost nothing: its data is on disk, or in the page cache of a machine that ran on.
     pub clean_start: bool,
 }
 
@@ -82,7 +82,7 @@ impl Command for RegisterBroker {
         }
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerRegistered(self.registration(epoch))]);
-        let unclean = before.is_some_and(|before| self.is_unclean_after(before));
+        let unclean = before.is_some() && !self.clean_start;
         settle_replicas_of(&mut draft, self.id, unclean, inputs);
         Ok((draft.into_changes(), epoch))
     }
@@ -92,11 +92,6 @@ impl RegisterBroker {
     /// Two processes that are alive at once cannot hold the same directory: the one that registered is gone.
     fn shares_a_directory(&self, before: &Broker) -> bool {
         self.directories.iter().any(|id| before.directories.contains(id))
-    }
-
-    /// What was acknowledged but not yet on disk is gone. A crash within the same boot kept its page cache.
-    fn is_unclean_after(&self, before: &Broker) -> bool {
-        !self.clean_start && self.boot_id != before.boot_id
     }
 
     fn registration(&self, epoch: i64) -> Broker {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Register { id: BrokerId, crashed: bool, boot: bool, dirs: u8 },
+    Register { id: BrokerId, crashed: bool, dirs: u8 },
     Fence { id: BrokerId },
     Unfence { id: BrokerId },
     Unregister { id: BrokerId },
@@ -23,8 +23,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (id, name) = (1..5i32, 0..4u8);
     prop_oneof![
-        2 => (id.clone(), any::<bool>(), any::<bool>(), 1..4u8)
-            .prop_map(|(id, crashed, boot, dirs)| Step::Register { id, crashed, boot, dirs }),
+        2 => (id.clone(), any::<bool>(), 1..4u8)
+            .prop_map(|(id, crashed, dirs)| Step::Register { id, crashed, dirs }),
         2 => id.clone().prop_map(|id| Step::Fence { id }),
         4 => id.clone().prop_map(|id| Step::Unfence { id }),
         1 => id.clone().prop_map(|id| Step::Unregister { id }),
@@ -65,7 +65,7 @@ impl Cluster {
         let epoch = |id| self.image.brokers.get(id).map_or(-1, |broker| broker.epoch);
         let topic = |name: u8| format!("t{name}");
         match step {
-            Step::Register { id, crashed, boot, dirs } => self.submit(RegisterBroker {
+            Step::Register { id, crashed, dirs } => self.submit(RegisterBroker {
                 id,
                 incarnation: Uuid::from_u128(u128::from(self.image.last_entry)),
                 listeners: Vec::new(),
@@ -74,7 +74,7 @@ impl Cluster {
                     .map(|dir| Uuid::from_u128(1000 * id as u128 + u128::from(dir)))
                     .collect(),
                 features: Vec::new(),
-                boot_id: boot.to_string(),
+                boot_id: "boot".into(),
                 clean_start: !crashed,
             }),
             Step::Fence { id } => self.submit(FenceBroker { id, epoch: epoch(id) }),

@@ -27,7 +27,7 @@ pub struct Broker {
     pub fenced: bool,
     /// On its way down by its own wish: takes no new leadership.
     pub shutting_down: bool,
-    /// The kernel's boot id: a crash within the same boot kept its page cache.
+    /// The kernel's boot id, for whoever looks into it: what a crash cost, the broker says itself.
     pub boot_id: String,
 }
 

@@ -15,7 +15,7 @@ use crate::disk::{Disk, Open, Verdict, replace_file, verdict};
 /// Called once for a directory that broke, on the thread that noticed; must not block nor use the directory.
 pub type OnFailure = Arc<dyn Fn(&DirHandle) + Send + Sync>;
 
-/// The boot of the machine in which the directory was last opened, until it fails.
+/// The boot of the machine in which the directory was last used, until it fails.
 const BOOT: &str = "boot.id";
 
 /// A partition directory found in a log directory.
@@ -140,17 +140,21 @@ impl DirHandle {
         self.run(|disk| CleanShutdown { broker_epoch }.write(disk, &self.path))
     }
 
-    /// Notes that the directory is in use in this boot of the machine. True if it was last opened in the same boot and
-    /// has not failed since: then a crash of the process lost nothing that was written.
-    pub fn enter_boot(&self, boot_id: &str) -> io::Result<bool> {
+    /// True if the directory was last used in this boot of the machine and has not failed since: then a crash of the
+    /// process lost nothing that was written. A boot without a name is like no other.
+    pub fn was_in_boot(&self, boot_id: &str) -> io::Result<bool> {
+        let path = self.path.join(BOOT);
+        Ok(!boot_id.is_empty() && self.run(|disk| holds(disk, &path, boot_id.as_bytes()))?)
+    }
+
+    /// Notes that the directory is used in this boot of the machine. Whatever an earlier boot lost is forgotten
+    /// thereby: call it once the cluster knows of that.
+    pub fn note_boot(&self, boot_id: &str) -> io::Result<()> {
         let _one_writer = self.meta.lock();
         let path = self.path.join(BOOT);
-        self.run(|disk| {
-            let same = holds(disk, &path, boot_id.as_bytes())?;
-            if !same {
-                replace_file(disk, &path, boot_id.as_bytes())?;
-            }
-            Ok(same)
+        self.run(|disk| match holds(disk, &path, boot_id.as_bytes())? {
+            true => Ok(()),
+            false => replace_file(disk, &path, boot_id.as_bytes()),
         })
     }
 

@@ -117,7 +117,7 @@ fn register(words: &Words<'_>, incarnations: u128) -> RegisterBroker {
         rack: words.value("rack").map(str::to_owned),
         directories: directories.collect(),
         features: Vec::new(),
-        boot_id: words.value("boot").unwrap_or("one").to_owned(),
+        boot_id: "boot".into(),
         clean_start: !words.has("crashed"),
     }
 }
