@@ -6,7 +6,8 @@
 //!                                                  ▲                                             │
 //!                                                  └── elected, as none of the ISR can serve ────┘
 //! ```
-//! A member of the ELR holds everything acknowledged: nothing is acknowledged while so few are in sync.
+//! A member of the ELR holds everything acknowledged: nothing is acknowledged while so few are in sync. With as many as
+//! min ISR in sync there is no ELR, whichever way they came to be.
 
 use super::Inputs;
 use super::configs::MinInsyncReplicas;
@@ -57,13 +58,14 @@ fn settle(
         |id: &BrokerId| Some(*id) != unclean && replica(id).is_some_and(|r| has_directory(r, brokers));
     let mut after = before.clone();
     after.isr.retain(serves);
-    after.elr = match after.isr.len() >= least.clamp(1, before.replicas.len()) {
-        true => Vec::new(),
-        false => out_of_sync(before, &after.isr).filter(has_all).collect(),
-    };
+    after.elr = out_of_sync(before, &after.isr).filter(has_all).collect();
     after.leader = before.leader.filter(|id| after.isr.contains(id));
     if after.leader.is_none() {
         elect(&mut after, serves);
+    }
+    // From now on enough acknowledge without the others.
+    if after.isr.len() >= least.clamp(1, before.replicas.len()) {
+        after.elr.clear();
     }
     after.last_known_leader = match after.leader {
         Some(_) => None,
