@@ -98,12 +98,6 @@ impl Store {
         self.shared.writer.submit(job(Box::new(move |outcome| drop(tell.send(outcome)))));
         told.await.unwrap_or_else(|_| Err(io::Error::other("the log's writer thread has died")))
     }
-
-    /// Queues a record that the caller need not wait for: what it waits for later is behind it in the queue.
-    fn queue(&self, record: Record) {
-        self.shared.state.lock().apply(record.clone());
-        self.shared.writer.submit(Job::Write(vec![record], Box::new(drop)));
-    }
 }
 
 impl RaftLogReader<Types> for Store {
@@ -184,13 +178,19 @@ impl RaftLogStorage<Types> for Store {
         Ok(())
     }
 
+    /// Durable when it returns: a snapshot that takes the place of what was cut lies in a file of its own, and must not
+    /// outlast a crash beside entries that contradict it.
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.queue(Record::Truncate(last_log_id));
-        Ok(())
+        let record = Record::Truncate(last_log_id);
+        self.shared.state.lock().apply(record.clone());
+        self.write(record).await
     }
 
+    /// Need not be waited for: the snapshot that replaces the entries is durable by now.
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
-        self.queue(Record::Purge(log_id));
+        let record = Record::Purge(log_id);
+        self.shared.state.lock().apply(record.clone());
+        self.shared.writer.submit(Job::Write(vec![record], Box::new(drop)));
         Ok(())
     }
 }

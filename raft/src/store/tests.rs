@@ -104,7 +104,7 @@ fn some_record(state: &State, term: u64, rng: &mut Rng) -> Vec<Record> {
 async fn ask(store: &mut Store, records: &[Record], wait: bool) -> bool {
     match &records[0] {
         Record::Vote(vote) => store.save_vote(vote).await.is_ok(),
-        Record::Truncate(after) => store.truncate_after(*after).await.is_err(),
+        Record::Truncate(after) => store.truncate_after(*after).await.is_ok(),
         Record::Purge(upto) => store.purge(*upto).await.is_err(),
         Record::Committed(upto) => store.save_committed(Some(*upto)).await.is_err(),
         Record::Head(_) => unreachable!("never asked for"),
