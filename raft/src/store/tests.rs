@@ -238,6 +238,18 @@ async fn a_torn_end_is_cut_off_and_written_over() {
     assert_eq!(reopen(&disk).unwrap(), whole);
 }
 
+/// A shortage of descriptors keeps the log in its old file, which then ends as any last file may.
+#[tokio::test]
+async fn a_file_that_could_not_be_begun_leaves_no_trace() {
+    let disk = FaultDisk::new(1);
+    let mut store = Store::open(Arc::new(disk.clone()), &settings(Lane::Inline)).unwrap();
+    assert!(ask(&mut store, &[Record::Entry(entry(1, 0, 600))], true).await);
+    disk.inject(Fault { op: Op::SyncDir, under: "/log".into(), when: When::Nth(1), errno: Errno::MFILE });
+    assert!(ask(&mut store, &[Record::Entry(entry(1, 1, 10))], true).await);
+    file(&disk, 1).set_len(file(&disk, 1).len().unwrap() - 1).unwrap();
+    assert_eq!(reopen(&disk).map(|state| state.entries.len()), Ok(1), "the torn write is gone");
+}
+
 #[tokio::test]
 async fn a_missing_file_is_an_error() {
     for number in 1..=2 {

@@ -95,11 +95,16 @@ impl Wal {
         }
     }
 
-    /// The file's name is durable before anything is written to it. Until then it may be given up, and tried again.
+    /// The file's name is durable before anything is written to it. Until then it may be given up, and tried again. One
+    /// that is given up goes at once: a file that has a successor, even an empty one, may not end in a torn write.
     fn begin_file(&mut self) -> io::Result<()> {
         let number = self.segments.back().map_or(1, |last| last.number + 1);
-        let file = self.disk.open(&path(&self.dir, number), Open::Create)?;
-        self.disk.sync_dir(&self.dir)?;
+        let path = path(&self.dir, number);
+        let file = self.disk.open(&path, Open::Create)?;
+        if let Err(e) = self.disk.sync_dir(&self.dir) {
+            self.disk.remove(&path)?;
+            return Err(e);
+        }
         self.file = Some(file);
         self.end = 0;
         self.segments.push_back(Segment { number, max_index: None });
