@@ -16,8 +16,8 @@ use crate::types::Types;
 type Raft = openraft::Raft<Types, Applier>;
 type Metrics = openraft::RaftMetrics<Types>;
 
-/// Purging keeps this far away from what is being applied. Entries.
-const PURGE_MARGIN: u64 = 1000;
+/// Purging keeps this far away from what is being applied. Entries: few, as each may be large.
+const PURGE_MARGIN: u64 = 64;
 
 pub(crate) struct Keeper {
     raft: Raft,
