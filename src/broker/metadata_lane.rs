@@ -7,11 +7,12 @@ use crate::config::BrokerConfig;
 use crate::types::{ErrorCode, Uuid};
 use raft::{Alone, InitializeError, Quorum, StartError, State};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::DirsError;
-use storage::disk::{Disk, Open};
+use storage::disk::{Disk, Open, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -45,7 +46,7 @@ pub enum LaneError {
     #[error("the cluster could not be formed: {0}")]
     Form(ErrorCode),
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
 }
 
 /// The running quorum.
@@ -151,15 +152,20 @@ impl Setup {
 /// The id in `dir`, minted if there is none.
 fn raft_node_id(disk: &dyn Disk, dir: &Path) -> Result<u64, LaneError> {
     let path = dir.join(NODE_ID);
-    if let Ok(file) = disk.open(&path, Open::Read) {
-        let mut text = vec![0; file.len()?.min(32) as usize];
-        file.read_exact_at(&mut text, 0)?;
-        let text = String::from_utf8_lossy(&text);
-        let malformed = || LaneError::Failed(format!("{}: {text:?} is not a node id", path.display()));
-        return text.trim().parse().map_err(|_| malformed());
-    }
+    let file = match disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return mint_node_id(disk, &path),
+        file => file?,
+    };
+    let mut text = vec![0; file.len()?.min(32) as usize];
+    file.read_exact_at(&mut text, 0)?;
+    let text = String::from_utf8_lossy(&text);
+    let malformed = || LaneError::Failed(format!("{}: {text:?} is not a node id", path.display()));
+    text.trim().parse().map_err(|_| malformed())
+}
+
+fn mint_node_id(disk: &dyn Disk, path: &Path) -> Result<u64, LaneError> {
     let id = (Uuid::new_v4().as_u128() as u64) >> 1;
-    storage::disk::replace_file(disk, &path, id.to_string().as_bytes())?;
+    replace_file(disk, path, id.to_string().as_bytes())?;
     Ok(id)
 }
 
@@ -197,4 +203,22 @@ async fn start(
     }
     let metadata = Metadata::start(quorum.clone(), images, seat);
     Ok((quorum, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
+
+    const DIR: &str = "/meta/drave-metadata";
+
+    #[test]
+    fn the_node_id_outlasts_a_shortage_of_descriptors() {
+        let disk = FaultDisk::new(1);
+        disk.create_dir(Path::new(DIR)).unwrap();
+        let id = raft_node_id(&disk, Path::new(DIR)).unwrap();
+        disk.inject(Fault { op: Op::Open, under: DIR.into(), when: When::Nth(1), errno: Errno::MFILE });
+        assert!(raft_node_id(&disk, Path::new(DIR)).is_err());
+        assert_eq!(raft_node_id(&disk, Path::new(DIR)).unwrap(), id);
+    }
 }
