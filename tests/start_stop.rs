@@ -41,10 +41,12 @@ fn what_it_cannot_start_with_is_one_clear_line() {
     let broker = Broker::start(&[]);
     let port = format!("listeners=PLAINTEXT://{}", broker.address());
     let locked = format!("log.dirs={}", broker.data().display());
+    let metadata = format!("metadata.log.dir={}", broker.data().display());
     let folder = broker.scratch().display().to_string();
     let cases: &[(&[&str], &[&str])] = &[
         (&["--override", &port], &[&broker.address(), "already in use"]),
         (&["--override", &locked], &[&folder, "another process"]),
+        (&["--override", &metadata], &[&folder, "another process", "metadata log"]),
         (&["--override", "num.partitions=many"], &["num.partitions", "\"many\"", "whole number"]),
         (&["--override", "listeners=nonsense"], &["listeners", "NAME://host:port"]),
         (&["--override", "log.dirs=/proc/nowhere"], &["/proc/nowhere", "No such file"]),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::DirsError;
-use storage::disk::{Disk, Open, replace_file};
+use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 const DIRECTORY: &str = "drave-metadata";
 /// Holds this node's id in the quorum: minted once per formatted directory, never used again by another.
 const NODE_ID: &str = "raft-node.id";
+const LOCK: &str = ".lock";
 /// How long a start waits for the quorum.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -35,6 +36,8 @@ pub enum LaneError {
     Initialize(#[from] InitializeError),
     #[error(transparent)]
     Dirs(#[from] DirsError),
+    #[error("{}: another process is using this metadata log", .0.display())]
+    InUse(PathBuf),
     #[error("the metadata log cannot be used: {0}")]
     Failed(String),
     #[error("the metadata quorum was not ready within {} s", PATIENCE.as_secs())]
@@ -62,9 +65,13 @@ impl MetadataLane {
     pub async fn start(parts: &Parts, asked_id: Option<String>) -> Result<MetadataLane, LaneError> {
         let (stop, stopped) = oneshot::channel();
         let (tell, started) = oneshot::channel();
-        let setup = Setup::of(parts)?;
-        let thread =
-            std::thread::Builder::new().name("metadata".into()).spawn(move || run(setup, tell, stopped))?;
+        let dir = parts.config.metadata_log_dir.join(DIRECTORY);
+        let lock = claim(&*parts.env.disk, &dir)?;
+        let setup = Setup::of(parts, dir)?;
+        let thread = std::thread::Builder::new().name("metadata".into()).spawn(move || {
+            run(setup, tell, stopped);
+            drop(lock);
+        })?;
         let died = || LaneError::Failed("its thread ended".into());
         let (metadata, status) = started.await.map_err(|_| died())??;
         let lane = MetadataLane { metadata, status, stop, thread };
@@ -131,10 +138,8 @@ struct Setup {
 }
 
 impl Setup {
-    fn of(parts: &Parts) -> Result<Setup, LaneError> {
+    fn of(parts: &Parts, dir: PathBuf) -> Result<Setup, LaneError> {
         let disk = parts.env.disk.clone();
-        let dir: PathBuf = parts.config.metadata_log_dir.join(DIRECTORY);
-        disk.create_dir(&dir)?;
         let node_id = raft_node_id(&*disk, &dir)?;
         let seat = Seat {
             node: parts.config.node_id,
@@ -147,6 +152,16 @@ impl Setup {
         };
         Ok(Setup { settings: raft::Settings::new(node_id, dir), disk, seat })
     }
+}
+
+/// Makes `dir` if it is missing, and keeps other processes from it until the lock is dropped. The locks of the log
+/// directories do not cover it: it may lie elsewhere.
+fn claim(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, LaneError> {
+    create_dir_durably(disk, dir)?;
+    disk.lock(&dir.join(LOCK)).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => LaneError::InUse(dir.to_owned()),
+        _ => error.into(),
+    })
 }
 
 /// The id in `dir`, minted if there is none.
@@ -211,6 +226,22 @@ mod tests {
     use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
 
     const DIR: &str = "/meta/drave-metadata";
+
+    #[test]
+    fn one_process_at_a_time_has_the_directory_and_its_name_is_durable() {
+        for seed in 0..20 {
+            let disk = FaultDisk::new(seed);
+            let lock = claim(&disk, Path::new(DIR)).unwrap();
+            assert!(
+                matches!(claim(&disk, Path::new(DIR)), Err(LaneError::InUse(dir)) if dir == Path::new(DIR))
+            );
+            drop(lock);
+            assert!(claim(&disk, Path::new(DIR)).is_ok());
+            let id = raft_node_id(&disk, Path::new(DIR)).unwrap();
+            disk.crash();
+            assert_eq!(raft_node_id(&disk, Path::new(DIR)).ok(), Some(id), "seed {seed}");
+        }
+    }
 
     #[test]
     fn the_node_id_outlasts_a_shortage_of_descriptors() {
