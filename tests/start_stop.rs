@@ -59,6 +59,22 @@ fn what_it_cannot_start_with_is_one_clear_line() {
     }
 }
 
+/// A new cluster would know none of the partitions and put them all aside.
+#[test]
+fn partitions_without_their_metadata_are_left_alone() {
+    let mut broker = Broker::start(&[]);
+    Wire::connect(&broker.address()).create_topic(TOPIC, 1);
+    assert!(broker.terminate().success());
+    std::fs::remove_dir_all(broker.data().join("drave-metadata")).unwrap();
+    let dirs = format!("log.dirs={}", broker.data().display());
+    for _ in 0..2 {
+        let line = refused(&["--override", &dirs]);
+        let expected = ["drave-metadata: holds no metadata", "load-0", "restore", "no partition was touched"];
+        assert!(expected.iter().all(|part| line.contains(part)), "{line}");
+    }
+    assert!(broker.data().join("load-0").is_dir());
+}
+
 #[test]
 fn a_wrong_flag_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::dirs::DirsError;
+use storage::dirs::{DirKind, DirsError, LogDirs, PartitionDir};
 use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
@@ -46,6 +46,10 @@ pub enum LaneError {
         "CLUSTER_ID is {asked}, but these directories belong to cluster {found}; correct it or choose other directories"
     )]
     ClusterId { asked: String, found: String },
+    #[error(
+        "{}: holds no metadata, but {} is a partition of cluster {cluster}; restore that cluster's metadata.log.dir, or move its partitions away to begin a new cluster; no partition was touched", metadata.display(), partition.display()
+    )]
+    MetadataLost { metadata: PathBuf, partition: PathBuf, cluster: String },
     #[error("the cluster could not be formed: {0}")]
     Form(ErrorCode),
     #[error(transparent)]
@@ -135,6 +139,8 @@ struct Setup {
     settings: raft::Settings,
     disk: Arc<dyn Disk>,
     seat: Seat,
+    /// Why a log that is empty must not be begun.
+    lost: Option<LaneError>,
 }
 
 impl Setup {
@@ -150,8 +156,25 @@ impl Setup {
             clock: parts.clock,
             fresh_id: Box::new(Uuid::new_v4),
         };
-        Ok(Setup { settings: raft::Settings::new(node_id, dir), disk, seat })
+        let lost = metadata_lost(&parts.dirs, &dir)?;
+        Ok(Setup { settings: raft::Settings::new(node_id, dir), disk, seat, lost })
     }
+}
+
+/// What an empty log in `dir` means where there are partitions of a cluster: a new one would put them all aside.
+fn metadata_lost(dirs: &LogDirs, dir: &Path) -> io::Result<Option<LaneError>> {
+    let Some(cluster) = dirs.cluster_id() else { return Ok(None) };
+    for data in dirs.all() {
+        let found = match data.partitions() {
+            Err(_) if !data.is_online() => continue,
+            found => found?,
+        };
+        let in_use = |found: &PartitionDir| matches!(found.kind, DirKind::Current | DirKind::Future);
+        if let Some(PartitionDir { path: partition, .. }) = found.into_iter().find(in_use) {
+            return Ok(Some(LaneError::MetadataLost { metadata: dir.to_owned(), partition, cluster }));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes `dir` if it is missing, and keeps other processes from it until the lock is dropped. The locks of the log
@@ -210,10 +233,14 @@ async fn start(
     machine: MetadataMachine,
     images: Images,
 ) -> Result<(Quorum, Metadata), LaneError> {
-    let Setup { settings, disk, seat } = setup;
+    let Setup { settings, disk, seat, lost } = setup;
     let id = settings.node_id;
     let quorum = Quorum::start(settings, disk, Box::new(machine), Alone).await?;
     if quorum.is_empty() {
+        if let Some(lost) = lost {
+            quorum.shutdown().await;
+            return Err(lost);
+        }
         quorum.initialize(BTreeMap::from([(id, String::new())])).await?;
     }
     let metadata = Metadata::start(quorum.clone(), images, seat);
