@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::topics::by_name;
 use super::{Api, Reply};
-use crate::partition::keeper::checkpoint_log_starts;
+use crate::partition::checkpoint;
 use crate::partition::replica::Replica;
 use crate::types::{ErrorCode, Offset, Uuid};
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
@@ -11,6 +11,7 @@ use kafka_protocol::messages::delete_records_response::*;
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use storage::checkpoint::OffsetFile;
 use storage::dirs::DirHandle;
 
 /// The low watermark where there is none to tell.
@@ -47,9 +48,8 @@ async fn write_down(cx: &Context, topics: &[DeleteRecordsTopic]) -> HashSet<(Str
     let table = cx.node.replicas.clone();
     let written = tokio::task::spawn_blocking(move || {
         let mut broken: HashMap<Uuid, bool> = HashMap::new();
-        let mut is_broken = |dir: &DirHandle| {
-            *broken.entry(dir.id()).or_insert_with(|| checkpoint_log_starts(&table, dir).is_err())
-        };
+        let write = |dir: &DirHandle| checkpoint::write(&table, dir, &[OffsetFile::LogStart]);
+        let mut is_broken = |dir: &DirHandle| *broken.entry(dir.id()).or_insert_with(|| write(dir).is_err());
         let undurable = replicas.iter().filter(|replica| is_broken(replica.dir()));
         undurable.map(|replica| (replica.topic().to_string(), replica.id().partition)).collect()
     });

@@ -1,16 +1,16 @@
 //! The regular chores over all partitions: syncing what is old, retention, checkpoints, unlinking.
 
+use super::checkpoint;
 use super::reconcile::Doomed;
 use super::table::Table;
 use crate::config::{BrokerConfig, Overrides, TopicConfig};
 use crate::seam::Clock;
-use crate::types::{Mono, Now, Offset, Uuid};
+use crate::types::{Mono, Now, Uuid};
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::checkpoint::{OffsetFile, Offsets};
-use storage::dirs::{DirHandle, LogDirs, PartitionName};
+use storage::checkpoint::OffsetFile;
+use storage::dirs::LogDirs;
 use tokio::sync::{mpsc, watch};
 
 /// How often the keeper looks around.
@@ -26,7 +26,7 @@ pub struct Keeper {
     state: State,
 }
 
-/// When each chore is due, and what was written last.
+/// When each chore is due, and what waits to be unlinked.
 #[derive(Default)]
 struct State {
     retention_due: Mono,
@@ -34,7 +34,6 @@ struct State {
     points_due: Mono,
     starts_due: Mono,
     waiting: Vec<Doomed>,
-    written: HashMap<(Uuid, &'static str), Offsets>,
 }
 
 impl Keeper {
@@ -75,17 +74,17 @@ impl Keeper {
         }
         if due(&mut self.state.watermarks_due, now, self.config.replica_high_watermark_checkpoint_interval_ms)
         {
-            self.checkpoint(&[OffsetFile::HighWatermark]);
+            self.checkpoint(OffsetFile::HighWatermark);
         }
         if due(&mut self.state.points_due, now, self.config.log_flush_offset_checkpoint_interval_ms.into()) {
-            self.checkpoint(&[OffsetFile::RecoveryPoint]);
+            self.checkpoint(OffsetFile::RecoveryPoint);
         }
         if due(
             &mut self.state.starts_due,
             now,
             self.config.log_flush_start_offset_checkpoint_interval_ms.into(),
         ) {
-            self.checkpoint(&[OffsetFile::LogStart]);
+            self.checkpoint(OffsetFile::LogStart);
         }
         self.unlink(now);
     }
@@ -112,21 +111,10 @@ impl Keeper {
         }
     }
 
-    fn checkpoint(&mut self, files: &[OffsetFile]) {
-        let _one_writer = self.table.checkpointing();
+    fn checkpoint(&self, file: OffsetFile) {
         for dir in self.dirs.all().iter().filter(|dir| dir.is_online()) {
-            for file in files {
-                let offsets = offsets_of(&self.table, dir, *file);
-                let key = (dir.id(), file.name());
-                if self.state.written.get(&key) == Some(&offsets) {
-                    continue;
-                }
-                match dir.write_offsets(*file, &offsets) {
-                    Ok(()) => drop(self.state.written.insert(key, offsets)),
-                    Err(error) => {
-                        tracing::warn!(dir = %dir.path().display(), %error, "a checkpoint could not be written")
-                    }
-                }
+            if let Err(error) = checkpoint::write(&self.table, dir, &[file]) {
+                tracing::warn!(dir = %dir.path().display(), %error, "a checkpoint could not be written");
             }
         }
     }
@@ -161,52 +149,6 @@ fn due(at: &mut Mono, now: Now, interval_ms: i64) -> bool {
     true
 }
 
-/// What a checkpoint of `dir` has to say: all its partitions.
-fn offsets_of(table: &Table, dir: &DirHandle, file: OffsetFile) -> Offsets {
-    let here = table.all().into_iter().filter(|replica| replica.dir().id() == dir.id());
-    let row = |replica: Arc<super::replica::Replica>| {
-        let name = PartitionName { topic: replica.topic().to_string(), partition: replica.id().partition };
-        let marked = replica.marked();
-        let offset: Option<Offset> = match file {
-            OffsetFile::RecoveryPoint => Some(marked.recovery_point),
-            OffsetFile::HighWatermark => Some(marked.high_watermark),
-            OffsetFile::LogStart => (marked.log_start > 0).then_some(marked.log_start),
-            OffsetFile::Cleaner => None,
-        };
-        Some((name, offset?))
-    };
-    let mut offsets: Offsets = here.filter_map(row).collect();
-    keep_offline(table, dir, file, &mut offsets);
-    offsets
-}
-
-/// What the checkpoint says of partitions that could not be opened stays as it is.
-fn keep_offline(table: &Table, dir: &DirHandle, file: OffsetFile, offsets: &mut Offsets) {
-    let offline: Vec<_> = table.offline().into_iter().filter(|offline| offline.dir == dir.id()).collect();
-    if offline.is_empty() {
-        return;
-    }
-    let written = dir.read_offsets(file).unwrap_or_default();
-    let row = |offline: super::table::Offline| Some((offline.name.clone(), *written.get(&offline.name)?));
-    offsets.extend(offline.into_iter().filter_map(row));
-}
-
-/// Makes the recovery points on disk those of the open logs, if they are not. Blocks.
-pub fn checkpoint_recovery_points(table: &Table, dir: &DirHandle) -> io::Result<()> {
-    let _one_writer = table.checkpointing();
-    let offsets = offsets_of(table, dir, OffsetFile::RecoveryPoint);
-    match dir.read_offsets(OffsetFile::RecoveryPoint) {
-        Ok(written) if written == offsets => Ok(()),
-        _ => dir.write_offsets(OffsetFile::RecoveryPoint, &offsets),
-    }
-}
-
-/// Writes down at once where the logs of `dir` start: deleted records must not come back. Blocks.
-pub fn checkpoint_log_starts(table: &Table, dir: &DirHandle) -> io::Result<()> {
-    let _one_writer = table.checkpointing();
-    dir.write_offsets(OffsetFile::LogStart, &offsets_of(table, dir, OffsetFile::LogStart))
-}
-
 /// Closes all partitions, writes all checkpoints, and marks each directory that is in order as cleanly stopped. Blocks.
 pub fn close_all(table: &Table, dirs: &LogDirs, broker_epoch: i64) {
     let mut in_order: HashMap<Uuid, bool> = HashMap::new();
@@ -218,11 +160,8 @@ pub fn close_all(table: &Table, dirs: &LogDirs, broker_epoch: i64) {
         *in_order.entry(replica.dir().id()).or_insert(true) &= closed.is_ok();
     }
     in_order.extend(table.offline().iter().map(|offline| (offline.dir, false)));
-    let _one_writer = table.checkpointing();
     for dir in dirs.all().iter().filter(|dir| dir.is_online()) {
-        let files = [OffsetFile::RecoveryPoint, OffsetFile::HighWatermark, OffsetFile::LogStart];
-        let written =
-            files.iter().try_for_each(|file| dir.write_offsets(*file, &offsets_of(table, dir, *file)));
+        let written = checkpoint::write(table, dir, checkpoint::ALL);
         let marked = match in_order.get(&dir.id()).copied().unwrap_or(true) {
             true => written.and_then(|()| dir.mark_clean_shutdown(broker_epoch)),
             false => written,

@@ -7,6 +7,7 @@
 //!  keeper: syncs, retention, checkpoints, unlinking, once a second over the table
 //! ```
 
+pub mod checkpoint;
 pub mod driver;
 mod flusher;
 pub mod keeper;

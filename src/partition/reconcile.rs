@@ -8,8 +8,8 @@
 mod config;
 mod stock;
 
-use super::keeper::checkpoint_recovery_points;
-use super::replica::{Replica, Settings};
+use super::checkpoint;
+use super::replica::{Marked, Replica, Settings};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
@@ -17,11 +17,11 @@ use crate::cluster::image::{PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stock::Stock;
+use stock::{Stock, Stocked};
 use storage::checkpoint::{CheckpointError, read_topic_id, write_topic_id};
 use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
 use storage::kafka_uuid;
@@ -71,6 +71,8 @@ pub struct Reconciler {
     is_first: bool,
     /// Deleted topics of which something could not be put aside: they are not confirmed as gone.
     stuck: HashSet<Uuid>,
+    /// Logs that went, by directory id: the checkpoints still speak of them.
+    struck: HashMap<Uuid, BTreeSet<PartitionName>>,
 }
 
 /// A log to be opened.
@@ -85,7 +87,8 @@ impl Reconciler {
     pub fn new(parts: Parts) -> io::Result<Reconciler> {
         let stock = Stock::take(&parts.dirs)?;
         let configs = Configs::new(parts.config.clone());
-        Ok(Reconciler { parts, configs, stock, seen: Arc::default(), is_first: true, stuck: HashSet::new() })
+        let (seen, stuck, struck) = (Arc::default(), HashSet::new(), HashMap::new());
+        Ok(Reconciler { parts, configs, stock, seen, is_first: true, stuck, struck })
     }
 
     /// Whether every directory was marked as cleanly stopped.
@@ -106,6 +109,7 @@ impl Reconciler {
         for topic in delta.gone.iter().filter_map(|id| seen.topics.by_id(*id)) {
             self.gone(topic, image.topics.is_deleted(topic.id), now);
         }
+        self.strike();
         let wanted = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
         self.open_all(wanted, now);
         if is_first {
@@ -127,10 +131,22 @@ impl Reconciler {
     }
 
     /// A log that recovery cut may end below its recovery point: the checkpoint must not vouch for what is appended there
-    /// next. Written before anything is appended; where it cannot be, the directory is not to be used.
+    /// next. Nor may a row stay that no log has: a later log of that name would take it for its own.
+    /// Written before anything is appended; where it cannot be, the directory is not to be used.
     fn lower_recovery_points(&self) {
         for dir in self.parts.dirs.all().iter().filter(|dir| dir.is_online()) {
-            if let Err(error) = checkpoint_recovery_points(&self.parts.table, dir) {
+            if let Err(error) = checkpoint::write(&self.parts.table, dir, checkpoint::ALL) {
+                dir.fail(&error);
+            }
+        }
+    }
+
+    /// Has the checkpoints forget the logs that went, before others of their names begin: those would be opened after a crash
+    /// by what is said of the old ones, and cut. Where it cannot be done, the directory is not to be used.
+    fn strike(&mut self) {
+        for (dir, names) in std::mem::take(&mut self.struck) {
+            let Some(dir) = self.parts.dirs.by_id(dir).filter(|dir| dir.is_online()) else { continue };
+            if let Err(error) = checkpoint::strike(&self.parts.table, dir, &names) {
                 dir.fail(&error);
             }
         }
@@ -155,7 +171,8 @@ impl Reconciler {
                 }
                 None => {
                     let name = PartitionName { topic: topic.name.clone(), partition: partition.index };
-                    self.parts.table.put([(id, Slot::Offline(Offline { dir: replica.directory, name }))]);
+                    let offline = Offline { dir: replica.directory, name, marked: Marked::default() };
+                    self.parts.table.put([(id, Slot::Offline(offline))]);
                 }
             }
         }
@@ -190,7 +207,8 @@ impl Reconciler {
                 if let LogError::Io(error) = &error {
                     wanted.dir.judge(error);
                 }
-                Slot::Offline(Offline { dir: wanted.dir.id(), name })
+                let marked = self.stock.of(&wanted.dir, &name).marked;
+                Slot::Offline(Offline { dir: wanted.dir.id(), name, marked })
             }
         }
     }
@@ -200,17 +218,14 @@ impl Reconciler {
         let path = wanted.dir.path().join(name.to_string());
         self.refuse_foreign(wanted, &path)?;
         let settings = self.configs.settings(&wanted.topic.name);
-        let stocked = self.stock.of(&wanted.dir, &name);
-        let start = Start {
-            recovery_point: stocked.recovery_point,
-            log_start_offset: stocked.log_start,
-            clean: stocked.clean,
-        };
+        let Stocked { marked, clean } = self.stock.of(&wanted.dir, &name);
+        let start =
+            Start { recovery_point: marked.recovery_point, log_start_offset: marked.log_start, clean };
         let log = LogWriter::open(self.parts.env.clone(), path.clone(), settings.log.clone(), start, now)?;
         write_topic_id(&*self.parts.env.disk, &path, wanted.topic.id)?;
         let topic = Arc::from(wanted.topic.name.as_str());
         let (id, me, dir) = (wanted.id(), self.parts.me, wanted.dir.clone());
-        Ok(Replica::new(id, topic, me, dir, log, settings, stocked.high_watermark))
+        Ok(Replica::new(id, topic, me, dir, log, settings, marked.high_watermark))
     }
 
     /// A directory of this name that belongs to another topic is never taken over.
@@ -255,6 +270,10 @@ impl Reconciler {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let slot = self.parts.table.slot(id);
             self.parts.table.remove(id);
+            if let Some(slot) = &slot {
+                let name = PartitionName { topic: topic.name.clone(), partition: partition.index };
+                self.forget(slot.dir(), name);
+            }
             let aside = match slot {
                 Some(Slot::Open(replica)) => {
                     self.tell(&replica, LeaderEpoch::MAX, None);
@@ -297,7 +316,11 @@ impl Reconciler {
 
     /// Puts aside what the directories held at the start and the first image does not place there.
     fn clear_stock(&mut self, image: &Image, now: Now) {
-        for found in self.stock.take_found() {
+        let found = self.stock.take_found();
+        for (dir, name) in self.stock.without_log(&found) {
+            self.forget(dir, name);
+        }
+        for found in found {
             let id = read_topic_id(&*self.parts.env.disk, &found.path).ok().flatten();
             match found.kind {
                 DirKind::Delete => self.doom(&found.dir, found.path.clone(), now),
@@ -306,11 +329,17 @@ impl Reconciler {
                     if !self.put_aside(&found.dir, &found.path, &found.name, deleted.is_some(), now) {
                         self.stuck.extend(deleted);
                     }
-                    self.stock.strike(&found.dir, &found.name);
+                    self.forget(found.dir.id(), found.name);
                 }
                 DirKind::Current | DirKind::Future | DirKind::Stray => {}
             }
         }
+    }
+
+    /// What the checkpoints say of `name` is of a log that is no longer there.
+    fn forget(&mut self, dir: Uuid, name: PartitionName) {
+        self.stock.strike(dir, &name);
+        self.struck.entry(dir).or_default().insert(name);
     }
 
     fn is_placed(&self, image: &Image, id: Option<Uuid>, name: &PartitionName, dir: &DirHandle) -> bool {

@@ -1,6 +1,7 @@
 //! The partitions of this broker. One writer (the reconciler), snapshots for everyone else.
 
-use super::replica::Replica;
+use super::checkpoint::Written;
+use super::replica::{Marked, Replica};
 use crate::types::{ErrorCode, TopicPartition, Uuid};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -23,6 +24,18 @@ pub struct Offline {
     /// The id of the log directory it is assigned to.
     pub dir: Uuid,
     pub name: PartitionName,
+    /// What the checkpoints say of it.
+    pub marked: Marked,
+}
+
+impl Slot {
+    /// The id of the log directory it is assigned to.
+    pub(super) fn dir(&self) -> Uuid {
+        match self {
+            Slot::Open(replica) => replica.dir().id(),
+            Slot::Offline(offline) => offline.dir,
+        }
+    }
 }
 
 type Slots = HashTrieMapSync<TopicPartition, Slot>;
@@ -33,7 +46,8 @@ pub struct Table {
     slots: ArcSwap<Slots>,
     /// Index of the newest image whose partitions are all as it says.
     applied: watch::Sender<u64>,
-    checkpointing: Mutex<()>,
+    /// What the checkpoints on disk hold.
+    checkpointing: Mutex<Written>,
 }
 
 impl Default for Table {
@@ -41,7 +55,7 @@ impl Default for Table {
         Table {
             slots: ArcSwap::from_pointee(Slots::new_sync()),
             applied: watch::Sender::new(0),
-            checkpointing: Mutex::new(()),
+            checkpointing: Mutex::default(),
         }
     }
 }
@@ -74,7 +88,7 @@ impl Table {
     }
 
     /// Held while checkpoints are collected and written, so that an older one never replaces a newer.
-    pub(super) fn checkpointing(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn checkpointing(&self) -> MutexGuard<'_, Written> {
         self.checkpointing.lock()
     }
 

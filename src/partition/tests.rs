@@ -1,9 +1,9 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
-use super::keeper;
 use super::reconcile::{Leadership, Parts, Reconciler};
 use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
 use super::table::Table;
+use super::{checkpoint, keeper};
 use crate::cluster::Image;
 use crate::cluster::change::{Change, PartitionChanged, TopicCreated, TopicDeleted};
 use crate::cluster::image::{self, PartitionImage};
@@ -162,6 +162,60 @@ fn what_the_cluster_does_not_know_is_kept_aside() {
     life.reconciler.reconcile(image(1, &created(other, 0)), NOW);
     assert_eq!(append(&life.replica(other), "fresh"), Ok(0));
     assert!(life.names().iter().any(|name| name.ends_with("-stray")), "{:?}", life.names());
+}
+
+fn deleted(id: Uuid) -> Change {
+    Change::TopicDeleted(TopicDeleted { id, held_by: vec![ME] })
+}
+
+/// A topic whose first half is deleted, with all of that in the checkpoints.
+fn half_deleted(disk: &Arc<FaultDisk>) -> Life {
+    let mut life = Life::begin(disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let replica = life.replica(TOPIC);
+    (0..8).for_each(|_| _ = append(&replica, "old").unwrap());
+    replica.delete_records(4).unwrap();
+    assert!(replica.ask_flush());
+    replica.flush();
+    checkpoint::write(&life.table, &life.dirs.all()[0], checkpoint::ALL).unwrap();
+    life
+}
+
+/// Another topic of the same name: what it is given must be there after a kill.
+fn makes_it_again(mut life: Life, disk: &Arc<FaultDisk>) {
+    let again = Uuid::from_u128(78);
+    let changes = [created(TOPIC, 0), vec![deleted(TOPIC)], created(again, 0)].concat();
+    life.reconciler.reconcile(image(2, &changes), NOW);
+    assert_eq!(append(&life.replica(again), "new"), Ok(0));
+    let before = read_all(&life.replica(again));
+    drop(life);
+    let mut life = Life::begin(disk);
+    life.reconciler.reconcile(image(2, &changes), NOW);
+    let replica = life.replica(again);
+    assert_eq!((replica.marks().log_start, replica.marks().log_end), (0, 1));
+    assert_eq!(read_all(&replica), before);
+}
+
+#[test]
+fn a_topic_made_again_does_not_inherit_the_checkpoints_of_the_old_one() {
+    let disk = Arc::new(FaultDisk::new(5));
+    makes_it_again(half_deleted(&disk), &disk);
+}
+
+#[test]
+fn nor_if_the_broker_was_away_meanwhile() {
+    let disk = Arc::new(FaultDisk::new(6));
+    drop(half_deleted(&disk));
+    makes_it_again(Life::begin(&disk), &disk);
+}
+
+#[test]
+fn nor_if_only_the_directory_had_gone_so_far() {
+    let disk = Arc::new(FaultDisk::new(7));
+    let life = half_deleted(&disk);
+    life.replica(TOPIC).retire("/data/orders-0.0123456789abcdef0123456789abcdef-delete".as_ref()).unwrap();
+    drop(life);
+    makes_it_again(Life::begin(&disk), &disk);
 }
 
 #[test]

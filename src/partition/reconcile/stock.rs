@@ -1,7 +1,7 @@
 //! What the log directories held when the process started.
 
-use crate::types::Offset;
-use std::collections::HashMap;
+use crate::partition::replica::Marked;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +20,7 @@ pub(super) struct Found {
 /// What the checkpoints say of one partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stocked {
-    pub recovery_point: Offset,
-    pub high_watermark: Offset,
-    pub log_start: Offset,
+    pub marked: Marked,
     pub clean: bool,
 }
 
@@ -32,6 +30,12 @@ struct Checkpoints {
     recovery_points: Offsets,
     high_watermarks: Offsets,
     log_starts: Offsets,
+}
+
+impl Checkpoints {
+    fn all(&self) -> [&Offsets; 3] {
+        [&self.recovery_points, &self.high_watermarks, &self.log_starts]
+    }
 }
 
 /// All directories, as found.
@@ -66,12 +70,12 @@ impl Stock {
     pub fn of(&self, dir: &DirHandle, name: &PartitionName) -> Stocked {
         let Some(checkpoints) = self.checkpoints.get(&dir.id()) else { return Stocked::default() };
         let offset = |offsets: &Offsets| offsets.get(name).copied().unwrap_or(0);
-        Stocked {
+        let marked = Marked {
             recovery_point: offset(&checkpoints.recovery_points),
             high_watermark: offset(&checkpoints.high_watermarks),
             log_start: offset(&checkpoints.log_starts),
-            clean: checkpoints.clean,
-        }
+        };
+        Stocked { marked, clean: checkpoints.clean }
     }
 
     /// The directories, handed out once.
@@ -79,9 +83,20 @@ impl Stock {
         std::mem::take(&mut self.found)
     }
 
+    /// The names that checkpoints have a row of, but none of the directories `found`.
+    pub fn without_log(&self, found: &[Found]) -> Vec<(Uuid, PartitionName)> {
+        let current = found.iter().filter(|found| found.kind == DirKind::Current);
+        let current: HashSet<(Uuid, &PartitionName)> =
+            current.map(|found| (found.dir.id(), &found.name)).collect();
+        let rows = self.checkpoints.iter().flat_map(|(dir, checkpoints)| {
+            checkpoints.all().into_iter().flat_map(|offsets| offsets.keys().map(|name| (*dir, name)))
+        });
+        rows.filter(|row| !current.contains(row)).map(|(dir, name)| (dir, name.clone())).collect()
+    }
+
     /// What the checkpoints say of `name` was of a directory that is no longer its.
-    pub fn strike(&mut self, dir: &DirHandle, name: &PartitionName) {
-        if let Some(checkpoints) = self.checkpoints.get_mut(&dir.id()) {
+    pub fn strike(&mut self, dir: Uuid, name: &PartitionName) {
+        if let Some(checkpoints) = self.checkpoints.get_mut(&dir) {
             let Checkpoints { recovery_points, high_watermarks, log_starts, .. } = checkpoints;
             for offsets in [recovery_points, high_watermarks, log_starts] {
                 offsets.remove(name);

@@ -20,7 +20,7 @@ const RUNNING: u8 = 1;
 const RUNNING_AND_ASKED: u8 = 2;
 
 /// What a directory's checkpoints say of one log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marked {
     pub recovery_point: Offset,
     pub high_watermark: Offset,
