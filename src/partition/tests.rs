@@ -219,6 +219,20 @@ fn nor_if_only_the_directory_had_gone_so_far() {
 }
 
 #[test]
+fn a_sync_that_comes_after_the_end_of_its_log_fails_no_directory() {
+    let disk = Arc::new(FaultDisk::new(8));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let replica = life.replica(TOPIC);
+    append(&replica, "late").unwrap();
+    assert!(replica.ask_flush());
+    life.reconciler.reconcile(image(2, &[created(TOPIC, 0), vec![deleted(TOPIC)]].concat()), NOW);
+    disk.remove(&replica.path()).unwrap();
+    replica.flush();
+    assert!(life.dirs.all()[0].is_online());
+}
+
+#[test]
 fn a_full_disk_refuses_and_takes_its_directory_offline() {
     let disk = Arc::new(FaultDisk::new(4));
     let mut life = Life::begin(&disk);

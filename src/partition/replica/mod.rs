@@ -48,6 +48,8 @@ struct Inner {
     log: LogWriter,
     /// What was appended since the last sync; `None` if nothing was.
     unsynced: Option<UnsyncedTail>,
+    /// Given up: its directory is put aside.
+    is_retired: bool,
 }
 
 /// What a power cut would take.
@@ -77,7 +79,7 @@ impl Replica {
         // What recovery found beyond the recovery point is synced like an append of the process's first moment.
         let is_synced = view.synced_end_offset >= view.log_end_offset;
         let unsynced = (!is_synced).then(|| UnsyncedTail { since: Now::default(), bytes: 0 });
-        let inner = Inner { state, log, unsynced };
+        let inner = Inner { state, log, unsynced, is_retired: false };
         Replica {
             id,
             topic,

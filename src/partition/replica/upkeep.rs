@@ -38,15 +38,24 @@ impl Replica {
     pub fn flush(&self) {
         loop {
             if let Err(error) = self.sync_once() {
-                tracing::error!(partition = %self.name(), %error, "a log could not be synced; its directory goes offline");
-                if let LogError::Io(error) = &error {
-                    self.dir.fail(error);
-                }
+                self.sync_failed(&error);
             }
             if self.flush_state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return;
             }
             self.flush_state.store(RUNNING, Ordering::Release);
+        }
+    }
+
+    /// What was synced of a retired log harms nobody: its files may be unlinked by now.
+    fn sync_failed(&self, error: &LogError) {
+        if self.inner.lock().is_retired {
+            tracing::debug!(partition = %self.name(), %error, "a log could not be synced after its end");
+            return;
+        }
+        tracing::error!(partition = %self.name(), %error, "a log could not be synced; its directory goes offline");
+        if let LogError::Io(error) = error {
+            self.dir.fail(error);
         }
     }
 
@@ -124,7 +133,10 @@ impl Replica {
     /// Gives up the partition: its directory gets the name `to`. Readers that hold its files go on reading.
     pub fn retire(&self, to: &Path) -> Result<(), LogError> {
         self.step_down();
-        self.inner.lock().log.rename_dir(to)
+        let mut inner = self.inner.lock();
+        inner.log.rename_dir(to)?;
+        inner.is_retired = true;
+        Ok(())
     }
 
     /// The directory its files are in.

@@ -132,8 +132,10 @@ impl LogWriter {
         self.shared.dir.path()
     }
 
-    /// Gives the directory another name in the same parent, durably; open readers go on.
+    /// Gives the directory another name in the same parent, durably; open readers go on. Waits for a sync under way: its
+    /// files must not change their names under it.
     pub fn rename_dir(&mut self, to: &Path) -> Result<(), LogError> {
+        let _between_syncs = self.shared.syncing.lock();
         Ok(self.shared.dir.rename(to)?)
     }
 

@@ -45,8 +45,10 @@ impl Directory {
         self.disk().list(&self.path())
     }
 
+    /// Opened before the directory can get another name: its old one may be another log's then.
     pub fn open_file(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
-        self.files().get(&self.join(name), how)
+        let path = self.path.read();
+        self.files().get(&path.join(name), how)
     }
 
     pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! Readers at work while the owner appends, cuts and removes.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use bytes::Bytes;
@@ -88,4 +88,24 @@ fn readers_see_whole_batches_or_are_told_that_they_are_gone() {
         }
         done.store(true, Relaxed);
     });
+}
+
+#[test]
+fn a_directory_is_renamed_between_syncs_not_under_them() {
+    for seed in 0..500 {
+        let disk = Arc::new(FaultDisk::new(seed));
+        let mut log = LogWriter::open(env_on(disk), "/t-0".into(), small(), CLEAN, at(0)).unwrap();
+        append(&mut log, batch(1, 10, 0), 1);
+        let unsynced = log.unsynced().unwrap().unwrap();
+        let both = Barrier::new(2);
+        thread::scope(|scope| {
+            let syncing = scope.spawn(|| {
+                both.wait();
+                unsynced.sync()
+            });
+            both.wait();
+            log.rename_dir("/t-0.away".as_ref()).unwrap();
+            log.synced(syncing.join().unwrap().unwrap());
+        });
+    }
 }
