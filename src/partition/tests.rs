@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::batch::BatchBuilder;
 use storage::compress::Compression;
 use storage::dirs::LogDirs;
@@ -245,16 +246,31 @@ fn a_full_disk_refuses_and_takes_its_directory_offline() {
     assert_eq!(append(&replica, "nor this"), Err(ErrorCode::KafkaStorageError));
 }
 
+/// The topic, with `flush.messages=1`.
+fn flush(epoch: i32) -> Vec<Change> {
+    let set = crate::cluster::change::ConfigSet {
+        resource: image::ConfigResource::topic("orders"),
+        key: "flush.messages".into(),
+        value: "1".into(),
+    };
+    [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_unsynced_is_promised_soon_after_the_next_start() {
+    let disk = Arc::new(FaultDisk::new(9));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    append(&life.replica(TOPIC), "a").unwrap();
+    drop(life);
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(2, &flush(1)), NOW);
+    let shown = life.replica(TOPIC).progress().clone().committed(1, 1);
+    tokio::time::timeout(Duration::from_secs(10), shown).await.expect("it is not synced").unwrap();
+}
+
 #[tokio::test]
 async fn with_flush_messages_1_an_acknowledged_record_survives_power_loss() {
-    let flush = |epoch| {
-        let set = crate::cluster::change::ConfigSet {
-            resource: image::ConfigResource::topic("orders"),
-            key: "flush.messages".into(),
-            value: "1".into(),
-        };
-        [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
-    };
     for seed in 0..50 {
         let disk = Arc::new(FaultDisk::new(seed));
         let mut life = Life::begin(&disk);

@@ -111,7 +111,11 @@ impl Replica {
         }
         let placed = match inner.log.append(&mut batch, Origin::Client, epoch, now) {
             Ok(LogAppend::Done(placed)) => placed,
-            Ok(LogAppend::Duplicate(placed)) => return Ok((placed, epoch)),
+            Ok(LogAppend::Duplicate(placed)) => {
+                // It waits for the same sync as the first time, which may have come to nothing.
+                self.flush_if_due(&inner);
+                return Ok((placed, epoch));
+            }
             Err(error) => return Err(self.refusal(error)),
         };
         inner.note_unsynced(placed.bytes, now);
@@ -120,7 +124,7 @@ impl Replica {
         Ok((placed, epoch))
     }
 
-    fn flush_if_due(self: &Arc<Self>, inner: &Inner) {
+    pub(super) fn flush_if_due(self: &Arc<Self>, inner: &Inner) {
         let flush_messages = self.settings.load().flush_messages;
         let unsynced = inner.log.log_end_offset() - inner.log.synced_end_offset();
         if unsynced >= flush_messages && self.ask_flush() {

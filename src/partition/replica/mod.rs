@@ -117,13 +117,15 @@ impl Replica {
         self.reader.view().size()
     }
 
-    /// Takes over who leads and who is in sync. A new leader's own log counts from here on.
-    pub fn assume(&self, assignment: Assignment) -> Turn {
+    /// Takes over who leads and who is in sync. A new leader's own log counts from here on; what recovery found in it, and
+    /// may not promise yet, is synced without waiting for the next append.
+    pub fn assume(self: &Arc<Self>, assignment: Assignment) -> Turn {
         let mut inner = self.inner.lock();
         let turn = inner.state.assume(assignment);
         if turn == Turn::Leads {
             let epoch = inner.state.assignment().leader_epoch;
             inner.log.begin_epoch(epoch);
+            self.flush_if_due(&inner);
         }
         self.settle(&mut inner);
         turn
