@@ -160,7 +160,22 @@ async fn register(
         boot_id: parts.boot_id.clone(),
         clean_start,
     };
-    lane.metadata().submit(registration).await.map_err(BrokerError::Refused)
+    let registered = match lane.metadata().submit(registration.clone()).await {
+        Err(ErrorCode::DuplicateBrokerRegistration) if lane.is_alone() => {
+            fence_predecessor(parts, lane).await?;
+            lane.metadata().submit(registration).await
+        }
+        registered => registered,
+    };
+    registered.map_err(BrokerError::Refused)
+}
+
+/// Fences the process before this one. Nobody else would, where this node is the only voter; and it is gone, as this
+/// one holds the lock of the quorum's only log.
+async fn fence_predecessor(parts: &Parts, lane: &MetadataLane) -> Result<(), BrokerError> {
+    let (metadata, id) = (lane.metadata(), parts.config.node_id);
+    let Some(epoch) = metadata.image().brokers.get(id).map(|before| before.epoch) else { return Ok(()) };
+    metadata.submit(FenceBroker { id, epoch }).await.map_err(BrokerError::Refused)
 }
 
 /// Where the reconciler's news arrive.

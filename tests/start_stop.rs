@@ -105,6 +105,18 @@ fn sigterm_leaves_the_clean_mark_and_a_kill_does_not() {
     assert_eq!(Wire::connect(&broker.address()).produce(TOPIC, 1, batch()).unwrap(), 2);
 }
 
+/// The cluster still counts the killed process among the living, and nobody but this node could fence it.
+#[test]
+fn a_single_node_comes_back_with_its_data_replaced() {
+    let mut broker = Broker::start_with_file(
+        "listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={dir}/data\nmetadata.log.dir={dir}/metadata\n",
+    );
+    broker.kill9();
+    std::fs::remove_dir_all(broker.data()).unwrap();
+    broker.restart();
+    Wire::connect(&broker.address()).create_topic(TOPIC, 1);
+}
+
 /// Producers that come back at once whenever they lose the broker.
 #[derive(Default)]
 struct Load {

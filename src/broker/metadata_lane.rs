@@ -87,6 +87,12 @@ impl MetadataLane {
         self.metadata.clone()
     }
 
+    /// Whether this node is the only voter.
+    pub fn is_alone(&self) -> bool {
+        let status = self.status.borrow();
+        status.voters.keys().eq([&status.node_id])
+    }
+
     /// Returns once the quorum has stopped by itself.
     pub async fn failure(&self) -> LaneError {
         let (mut status, mut failure) = (self.status.clone(), self.metadata.failure());
