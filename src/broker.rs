@@ -27,9 +27,12 @@ use storage::dirs::DirsError;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long a stop waits for replies that are under way.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a stop waits for the controller to fence this broker.
+const FENCING: Duration = Duration::from_secs(1);
 
 /// Why a broker did not start, or had to stop: one line for the operator.
 #[derive(Debug, Error)]
@@ -98,8 +101,9 @@ impl Broker {
         self.server.stop(GRACE).await;
         self.node.groups.close();
         let id = self.node.id;
+        let metadata = self.lane.metadata();
         // Without a controller the broker is fenced by its silence.
-        let _ = self.lane.metadata().submit(FenceBroker { id, epoch: self.epoch }).await;
+        let _ = timeout(FENCING, metadata.submit(FenceBroker { id, epoch: self.epoch })).await;
         self.stop.send_replace(true);
         for chore in self.chores {
             // One that panicked has ended too.
@@ -111,7 +115,7 @@ impl Broker {
         if let Err(error) = closed {
             tracing::error!(%error, "the logs were not closed; they are recovered at the next start");
         }
-        self.lane.stop();
+        self.lane.stop().await;
     }
 
     async fn open_for_clients(&self, listeners: Vec<Listener>) -> Result<(), BrokerError> {

@@ -24,6 +24,8 @@ const NODE_ID: &str = "raft-node.id";
 const LOCK: &str = ".lock";
 /// How long a start waits for the quorum.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a stop waits for the disk. Whatever was answered is on it already.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Partitions that one request may add: as many as Kafka allows.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
@@ -60,25 +62,31 @@ pub enum LaneError {
 pub struct MetadataLane {
     metadata: Metadata,
     status: watch::Receiver<raft::Status>,
+    thread: Thread,
+}
+
+/// The quorum's thread.
+struct Thread {
     stop: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
+    /// Its other end goes with the thread.
+    ended: oneshot::Receiver<()>,
+    handle: std::thread::JoinHandle<()>,
 }
 
 impl MetadataLane {
     /// Starts the quorum on its thread, forms the cluster if there is none, and checks that it is the right one.
     pub async fn start(parts: &Parts, asked_id: Option<String>) -> Result<MetadataLane, LaneError> {
-        let (stop, stopped) = oneshot::channel();
         let (tell, started) = oneshot::channel();
         let dir = parts.config.metadata_log_dir.join(DIRECTORY);
         let lock = claim(&*parts.env.disk, &dir)?;
         let setup = Setup::of(parts, dir)?;
-        let thread = std::thread::Builder::new().name("metadata".into()).spawn(move || {
+        let thread = Thread::spawn(move |stopped| {
             run(setup, tell, stopped);
             drop(lock);
         })?;
         let died = || LaneError::Failed("its thread ended".into());
         let (metadata, status) = started.await.map_err(|_| died())??;
-        let lane = MetadataLane { metadata, status, stop, thread };
+        let lane = MetadataLane { metadata, status, thread };
         lane.form(parts, asked_id).await?;
         Ok(lane)
     }
@@ -106,13 +114,9 @@ impl MetadataLane {
         }
     }
 
-    /// Stops the quorum after what it accepted is on disk.
-    pub fn stop(self) {
-        // An end that is gone means that the thread has ended, which is what is wanted.
-        let _ = self.stop.send(());
-        if self.thread.join().is_err() {
-            tracing::error!("the metadata thread panicked while stopping");
-        }
+    /// Stops the quorum after what it accepted is on disk, unless the disk does not answer.
+    pub async fn stop(self) {
+        self.thread.stop().await;
     }
 
     async fn form(&self, parts: &Parts, asked_id: Option<String>) -> Result<(), LaneError> {
@@ -136,6 +140,28 @@ impl MetadataLane {
         match &status.state {
             State::Failed(why) => Err(LaneError::Failed(why.clone())),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Thread {
+    fn spawn(work: impl FnOnce(oneshot::Receiver<()>) + Send + 'static) -> io::Result<Thread> {
+        let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
+        let handle = std::thread::Builder::new().name("metadata".into()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive;
+            work(stopped);
+        })?;
+        Ok(Thread { stop, ended, handle })
+    }
+
+    async fn stop(self) {
+        // An end that is gone means that the thread has ended, which is what is wanted.
+        let _ = self.stop.send(());
+        if tokio::time::timeout(GRACE, self.ended).await.is_err() {
+            tracing::error!("the metadata log does not stop: its disk does not answer");
+        } else if self.handle.join().is_err() {
+            tracing::error!("the metadata thread panicked while stopping");
         }
     }
 }
@@ -259,6 +285,14 @@ mod tests {
     use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
 
     const DIR: &str = "/meta/drave-metadata";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_does_not_wait_for_a_disk_without_end() {
+        let (release, stuck) = std::sync::mpsc::channel::<()>();
+        let thread = Thread::spawn(move |_| _ = stuck.recv()).unwrap();
+        thread.stop().await;
+        assert!(release.send(()).is_ok(), "it is stuck still");
+    }
 
     #[test]
     fn one_process_at_a_time_has_the_directory_and_its_name_is_durable() {
