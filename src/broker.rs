@@ -184,6 +184,7 @@ async fn fence_predecessor(parts: &Parts, lane: &MetadataLane) -> Result<(), Bro
 
 /// Where the reconciler's news arrive.
 struct Inboxes {
+    news: mpsc::UnboundedSender<Leadership>,
     led: mpsc::UnboundedReceiver<Leadership>,
     to_unlink: mpsc::UnboundedReceiver<reconcile::Doomed>,
 }
@@ -197,10 +198,10 @@ fn reconciler(parts: &Parts) -> Result<(Reconciler, Inboxes), BrokerError> {
         dirs: parts.dirs.clone(),
         table: parts.table.clone(),
         config: parts.config.clone(),
-        leadership,
+        leadership: leadership.clone(),
         doomed,
     })?;
-    Ok((reconciler, Inboxes { led, to_unlink }))
+    Ok((reconciler, Inboxes { news: leadership, led, to_unlink }))
 }
 
 /// Starts what keeps the partitions as the metadata says, and their coordinators.
@@ -216,21 +217,21 @@ fn run_chores(
     let keeper = Keeper::new(table.clone(), dirs, config, parts.clock, inboxes.to_unlink);
     let metadata = node.metadata.clone();
     tokio::spawn(coordinate(node.clone(), inboxes.led));
-    tokio::spawn(step_down_with_dirs(table, parts.failures()));
+    tokio::spawn(step_down_with_dirs(table, inboxes.news, parts.failures()));
     vec![
         tokio::spawn(driver::run(reconciler, metadata, node.id, incarnation, parts.clock, stopping.clone())),
         tokio::spawn(keeper.run(stopping.clone())),
     ]
 }
 
-/// Ends the leaderships in directories that fail, so that nobody waits for what they cannot do any more.
-async fn step_down_with_dirs(table: Arc<Table>, mut failures: watch::Receiver<usize>) {
+/// Ends the leaderships in directories that fail.
+async fn step_down_with_dirs(
+    table: Arc<Table>,
+    news: mpsc::UnboundedSender<Leadership>,
+    mut failures: watch::Receiver<usize>,
+) {
     while failures.changed().await.is_ok() {
-        table
-            .all()
-            .iter()
-            .filter(|replica| !replica.dir().is_online())
-            .for_each(|replica| replica.step_down());
+        reconcile::step_down_offline(&table, &news);
     }
 }
 

@@ -141,13 +141,15 @@ impl<M: Machine> Shard<M> {
         Ok(())
     }
 
-    /// Reads the log until that succeeds; `false` once the shard is closed.
+    /// Reads the log until that succeeds; `false` once the shard is closed, as it is when its epoch is over: whoever says
+    /// so from outside may be late, or was early.
     async fn load(self: Arc<Self>) -> bool {
         loop {
             let shard = self.clone();
             let loaded = tokio::task::spawn_blocking(move || shard.replay()).await;
             match loaded {
                 Ok(Ok((machine, end))) => return self.activate(machine, end),
+                Ok(Err(ErrorCode::NotLeaderOrFollower)) => self.close(),
                 Ok(Err(error)) => {
                     tracing::warn!(partition = self.partition, %error, "a coordinator's log did not load");
                 }

@@ -41,6 +41,25 @@ pub struct Leadership {
     pub leads: Option<Arc<Replica>>,
 }
 
+impl Leadership {
+    /// `replica` leads no more, whatever an older image says.
+    fn lost_for_good(replica: &Replica) -> Leadership {
+        let (topic, partition) = (replica.topic().clone(), replica.id().partition);
+        Leadership { topic, partition, epoch: LeaderEpoch::MAX, leads: None }
+    }
+}
+
+/// Ends the leaderships in directories that have failed, so that nobody waits for what they cannot do any more, and
+/// tells of each. To tell of one again does no harm.
+pub fn step_down_offline(table: &Table, leadership: &mpsc::UnboundedSender<Leadership>) {
+    let replicas = table.all();
+    for replica in replicas.iter().filter(|replica| !replica.dir().is_online()) {
+        replica.step_down();
+        // Nobody listens only while the broker stops.
+        let _ = leadership.send(Leadership::lost_for_good(replica));
+    }
+}
+
 /// What a reconciler is made from.
 pub struct Parts {
     pub me: BrokerId,
@@ -253,13 +272,12 @@ impl Reconciler {
                 Turn::Follows => None,
                 Turn::Stays | Turn::Stale => continue,
             };
-            self.tell(&replica, partition.leader_epoch, leads);
+            let (topic, epoch) = (replica.topic().clone(), partition.leader_epoch);
+            self.tell(Leadership { topic, partition: partition.index, epoch, leads });
         }
     }
 
-    fn tell(&self, replica: &Replica, epoch: LeaderEpoch, leads: Option<Arc<Replica>>) {
-        let news =
-            Leadership { topic: replica.topic().clone(), partition: replica.id().partition, epoch, leads };
+    fn tell(&self, news: Leadership) {
         // Nobody listens only while the broker stops.
         let _ = self.parts.leadership.send(news);
     }
@@ -276,7 +294,7 @@ impl Reconciler {
             }
             let aside = match slot {
                 Some(Slot::Open(replica)) => {
-                    self.tell(&replica, LeaderEpoch::MAX, None);
+                    self.tell(Leadership::lost_for_good(&replica));
                     self.retire(&replica, is_deleted, now)
                 }
                 Some(Slot::Offline(offline)) => self.retire_offline(offline, topic.id, is_deleted, now),

@@ -3,7 +3,7 @@
 use super::reconcile::{Leadership, Parts, Reconciler};
 use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
 use super::table::Table;
-use super::{checkpoint, keeper};
+use super::{checkpoint, keeper, reconcile};
 use crate::cluster::Image;
 use crate::cluster::change::{Change, PartitionChanged, TopicCreated, TopicDeleted};
 use crate::cluster::image::{self, PartitionImage};
@@ -267,6 +267,24 @@ async fn what_a_killed_process_left_unsynced_is_promised_soon_after_the_next_sta
     life.reconciler.reconcile(image(2, &flush(1)), NOW);
     let shown = life.replica(TOPIC).progress().clone().committed(1, 1);
     tokio::time::timeout(Duration::from_secs(10), shown).await.expect("it is not synced").unwrap();
+}
+
+#[test]
+fn a_directory_that_fails_takes_its_leaderships_with_it() {
+    let disk = Arc::new(FaultDisk::new(5));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 3)), NOW);
+    let (leadership, mut news) = mpsc::unbounded_channel();
+    reconcile::step_down_offline(&life.table, &leadership);
+    assert!(news.try_recv().is_err() && life.replica(TOPIC).marks().leads, "all is well");
+    life.dirs.all()[0].fail(&std::io::Error::other("broken"));
+    reconcile::step_down_offline(&life.table, &leadership);
+    let told = news.try_recv().unwrap();
+    assert_eq!((&*told.topic, told.partition, told.epoch), ("orders", 0, i32::MAX));
+    assert!(told.leads.is_none() && !life.replica(TOPIC).marks().leads);
+    life.led.try_recv().unwrap();
+    life.reconciler.reconcile(image(2, &created(TOPIC, 4)), NOW);
+    assert!(life.led.try_recv().is_err(), "it does not lead again");
 }
 
 #[tokio::test]

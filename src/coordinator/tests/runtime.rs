@@ -62,9 +62,12 @@ impl ShardLog for MemoryLog {
         Ok(log.len() as Offset)
     }
 
-    fn load(&self, _epoch: LeaderEpoch, replay: &mut dyn FnMut(Replayed)) -> Result<Offset, ErrorCode> {
+    fn load(&self, epoch: LeaderEpoch, replay: &mut dyn FnMut(Replayed)) -> Result<Offset, ErrorCode> {
         if let Some(gate) = self.gate.lock().take() {
             gate.recv().map_err(|_| ErrorCode::NotLeaderOrFollower)?;
+        }
+        if self.state.borrow().0 != epoch {
+            return Err(ErrorCode::NotLeaderOrFollower);
         }
         let records = self.records.lock().clone();
         let end = records.len() as Offset;
@@ -307,6 +310,17 @@ async fn an_append_of_unknown_outcome_is_looked_up_in_the_log() {
     until_loaded(&groups).await;
     log.commit_all();
     assert_eq!(fetched(&groups).await, 7, "it was written after all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_led_any_more_is_not_loaded_without_end() {
+    let log = MemoryLog::new();
+    log.lead(2);
+    let groups = loaded(&log).await;
+    assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator));
+    groups.elected(0, 2, log.clone());
+    until_loaded(&groups).await;
+    assert_eq!(fetched(&groups).await, -1);
 }
 
 #[tokio::test(start_paused = true)]
