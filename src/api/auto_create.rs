@@ -4,6 +4,7 @@ use super::context::Context;
 use super::metadata::OFFSETS_TOPIC;
 use crate::cluster::Image;
 use crate::cluster::controller::{CreateTopics, NewTopic};
+use crate::config::BrokerConfig;
 use kafka_protocol::messages::TopicName;
 
 /// Makes those of the named topics that are missing, where the configuration says so. What cannot be made is
@@ -15,7 +16,11 @@ pub(super) async fn missing(cx: &Context, names: impl Iterator<Item = &TopicName
     let image = cx.image();
     let missing: Vec<NewTopic> = names
         .filter(|name| image.topics.by_name(name).is_none())
-        .map(|name| if ***name == *OFFSETS_TOPIC { offsets_topic(cx, &image) } else { plain(name) })
+        .map(
+            |name| {
+                if ***name == *OFFSETS_TOPIC { offsets_topic(&cx.node.config, &image) } else { plain(name) }
+            },
+        )
         .collect();
     create(cx, missing).await;
 }
@@ -24,7 +29,7 @@ pub(super) async fn missing(cx: &Context, names: impl Iterator<Item = &TopicName
 pub(super) async fn offsets(cx: &Context) {
     let image = cx.image();
     if image.topics.by_name(OFFSETS_TOPIC).is_none() {
-        create(cx, vec![offsets_topic(cx, &image)]).await;
+        create(cx, vec![offsets_topic(&cx.node.config, &image)]).await;
     }
 }
 
@@ -48,18 +53,60 @@ fn plain(name: &TopicName) -> NewTopic {
     NewTopic { name: name.to_string(), partitions: -1, replication_factor: -1, ..NewTopic::default() }
 }
 
-fn offsets_topic(cx: &Context, image: &Image) -> NewTopic {
-    let wanted = &cx.node.config.offsets_topic;
+/// Its replicas are not fewer than a cluster that is still starting will have brokers for: nothing adds them later.
+fn offsets_topic(config: &BrokerConfig, image: &Image) -> NewTopic {
+    let wanted = &config.offsets_topic;
+    let brokers = image.brokers.iter().count().max(config.controller_quorum_voters.len());
     let set = |key: &str, value: String| (key.to_owned(), Some(value));
     NewTopic {
         name: OFFSETS_TOPIC.to_owned(),
         partitions: wanted.partitions,
-        replication_factor: wanted.replication_factor.with_brokers(image.brokers.alive().count()),
+        replication_factor: wanted.replication_factor.with_brokers(brokers),
         assignments: vec![],
         configs: vec![
             set("cleanup.policy", "compact".into()),
             set("compression.type", "producer".into()),
             set("segment.bytes", wanted.segment_bytes.to_string()),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::change::Change;
+    use crate::cluster::image::Broker;
+    use crate::config::{Layers, Surroundings};
+    use crate::types::Uuid;
+
+    fn fenced(id: i32) -> Change {
+        Change::BrokerRegistered(Broker {
+            id,
+            incarnation: Uuid::nil(),
+            epoch: id.into(),
+            listeners: vec![],
+            rack: None,
+            directories: vec![],
+            features: vec![],
+            fenced: true,
+            shutting_down: false,
+            boot_id: String::new(),
+        })
+    }
+
+    fn factor(voters: &str, registered: i32) -> i16 {
+        let fixed = [("controller.quorum.voters".to_owned(), voters.to_owned())].into();
+        let layers = Layers { fixed, ..Layers::default() };
+        let config = BrokerConfig::new(layers, Surroundings::default()).unwrap();
+        let mut image = Image::default();
+        image.apply_all(&(1..=registered).map(fenced).collect::<Vec<_>>()).unwrap();
+        offsets_topic(&config, &image).replication_factor
+    }
+
+    #[test]
+    fn the_offsets_count_on_brokers_that_are_still_to_come() {
+        assert_eq!(factor("", 1), 1);
+        assert_eq!(factor("", 3), 3, "registered, though not ready");
+        assert_eq!(factor("1@a:1,2@b:1,3@c:1", 1), 3, "not even registered");
     }
 }
