@@ -82,8 +82,8 @@ impl Command for RegisterBroker {
         }
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerRegistered(self.registration(epoch))]);
-        let unclean = before.is_some() && !self.clean_start;
-        settle_replicas_of(&mut draft, self.id, unclean, inputs);
+        // Unclean also where the broker is not known any more: its replicas may be.
+        settle_replicas_of(&mut draft, self.id, !self.clean_start, inputs);
         Ok((draft.into_changes(), epoch))
     }
 }
