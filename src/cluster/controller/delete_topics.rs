@@ -92,8 +92,12 @@ fn unknown(wanted: &TopicRef) -> Refusal {
 }
 
 fn deletion(topic: &TopicImage, image: &Image) -> Vec<Change> {
-    let holders: BTreeSet<BrokerId> =
-        topic.partitions().flat_map(|partition| partition.replica_brokers()).collect();
+    // One that is not registered never confirms; should it come back, it puts aside what it does not know.
+    let holders: BTreeSet<BrokerId> = topic
+        .partitions()
+        .flat_map(|partition| partition.replica_brokers())
+        .filter(|id| image.brokers.get(*id).is_some())
+        .collect();
     let resource = ConfigResource::topic(&topic.name);
     let keys = image.configs.of(&resource).into_iter().flat_map(|values| values.keys().cloned());
     let configs = keys.map(|key| Change::ConfigRemoved(ConfigRemoved { resource: resource.clone(), key }));
