@@ -93,10 +93,12 @@ impl Parts {
 fn was_in_boot(dirs: &LogDirs, boot_id: &str) -> io::Result<bool> {
     let mut same = dirs.broken_at_start().is_empty();
     for dir in dirs.all() {
-        same &= match dir.was_in_boot(boot_id) {
-            Err(_) if !dir.is_online() => false,
-            asked => asked?,
-        };
+        match dir.was_in_boot(boot_id) {
+            Ok(one) => same &= one,
+            // A directory that broke is offline: the others go on without it.
+            Err(_) if !dir.is_online() && dirs.any_online() => same = false,
+            Err(error) => return Err(error),
+        }
     }
     Ok(same)
 }

@@ -110,9 +110,9 @@ impl Reconciler {
         Ok(Reconciler { parts, configs, stock, seen, is_first: true, stuck, struck })
     }
 
-    /// Whether every directory was marked as cleanly stopped.
+    /// Whether every directory was marked as cleanly stopped, and still works.
     pub fn found_clean(&self) -> bool {
-        self.stock.is_clean()
+        self.stock.is_clean() && self.parts.dirs.all().iter().all(|dir| dir.is_online())
     }
 
     /// Acts on `image`. Returns the deleted topics of which nothing is left here. Blocks.

@@ -18,7 +18,7 @@ use storage::batch::BatchBuilder;
 use storage::compress::Compression;
 use storage::dirs::LogDirs;
 use storage::disk::Disk;
-use storage::disk::fault::FaultDisk;
+use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
 use storage::files::FileCache;
 use storage::log::LogEnv;
 use tokio::sync::mpsc;
@@ -37,10 +37,21 @@ struct Life {
 
 impl Life {
     fn begin(disk: &Arc<FaultDisk>) -> Life {
+        Life::begin_in(disk, &["/data"])
+    }
+
+    fn begin_in(disk: &Arc<FaultDisk>, paths: &[&str]) -> Life {
+        Life::begin_with(disk, paths, || {})
+    }
+
+    /// `meanwhile` happens when the directories are locked and looked at, but not what is in them.
+    fn begin_with(disk: &Arc<FaultDisk>, paths: &[&str], meanwhile: impl FnOnce()) -> Life {
         let disk: Arc<dyn Disk> = disk.clone();
         let mut ids = (1..).map(Uuid::from_u128);
         let mut mint = || ids.next().unwrap();
-        let dirs = LogDirs::open(&disk, &[PathBuf::from("/data")], ME, &mut mint, Arc::new(|_| {})).unwrap();
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let dirs = LogDirs::open(&disk, &paths, ME, &mut mint, Arc::new(|_| {})).unwrap();
+        meanwhile();
         let (dirs, table) = (Arc::new(dirs), Arc::<Table>::default());
         let (leadership, led) = mpsc::unbounded_channel();
         let (doomed, _) = mpsc::unbounded_channel();
@@ -76,9 +87,14 @@ fn image(index: u64, changes: &[Change]) -> Arc<Image> {
 }
 
 fn created(id: Uuid, leader_epoch: i32) -> Vec<Change> {
+    placed(id, "orders", 1, leader_epoch)
+}
+
+/// A topic of one partition, in the directory that is the nth of the first life.
+fn placed(id: Uuid, name: &str, nth: u128, leader_epoch: i32) -> Vec<Change> {
     let partition = PartitionImage {
         index: 0,
-        replicas: vec![image::Replica { broker: ME, directory: Uuid::from_u128(1) }],
+        replicas: vec![image::Replica { broker: ME, directory: Uuid::from_u128(nth) }],
         isr: vec![ME],
         elr: vec![],
         leader: Some(ME),
@@ -87,7 +103,7 @@ fn created(id: Uuid, leader_epoch: i32) -> Vec<Change> {
         partition_epoch: leader_epoch,
     };
     vec![
-        Change::TopicCreated(TopicCreated { id, name: "orders".into() }),
+        Change::TopicCreated(TopicCreated { id, name: name.into() }),
         Change::PartitionChanged(PartitionChanged { topic: id, partition }),
     ]
 }
@@ -254,6 +270,63 @@ fn flush(epoch: i32) -> Vec<Change> {
         value: "1".into(),
     };
     [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
+}
+
+const BOTH: [&str; 2] = ["/data", "/more"];
+const OTHER: Uuid = Uuid::from_u128(88);
+
+/// A topic in each of two directories.
+fn in_both(epoch: i32) -> Vec<Change> {
+    [created(TOPIC, epoch), placed(OTHER, "others", 2, epoch)].concat()
+}
+
+fn breaks(op: Op, under: &str, errno: Errno) -> Fault {
+    Fault { op, under: under.into(), when: When::From(1), errno }
+}
+
+/// The first directory does not work; the second does all that one expects.
+fn serves_on_in_the_second(life: &Life, offset: Offset) {
+    let [first, second] = life.dirs.all() else { panic!("two directories") };
+    assert!(!first.is_online() && second.is_online());
+    let code = match life.table.get(TopicPartition { topic: TOPIC, partition: 0 }) {
+        Ok(replica) => append(&replica, "lost").unwrap_err(),
+        Err(code) => code,
+    };
+    assert_eq!(code, ErrorCode::KafkaStorageError);
+    assert_eq!(append(&life.replica(OTHER), "kept"), Ok(offset));
+    assert!(!read_all(&life.replica(OTHER)).is_empty());
+}
+
+#[test]
+fn where_one_directory_fails_or_fills_up_the_other_serves_on() {
+    for errno in [Errno::IO, Errno::NOSPC, Errno::ROFS] {
+        let disk = Arc::new(FaultDisk::new(10));
+        let mut life = Life::begin_in(&disk, &BOTH);
+        life.reconciler.reconcile(image(1, &in_both(0)), NOW);
+        disk.inject(breaks(Op::Write, "/data", errno));
+        append(&life.replica(TOPIC), "refused").unwrap_err();
+        serves_on_in_the_second(&life, 0);
+        keeper::close_all(&life.table, &life.dirs, 1);
+        drop(life);
+        // The next start finds the one still broken.
+        let mut life = Life::begin_in(&disk, &BOTH[1..]);
+        life.reconciler.reconcile(image(2, &in_both(1)), NOW);
+        assert_eq!(append(&life.replica(OTHER), "on"), Ok(1), "{errno:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_breaks_during_the_start_does_not_stop_it() {
+    for op in [Op::List, Op::Rename, Op::SyncDir, Op::Open] {
+        let disk = Arc::new(FaultDisk::new(11));
+        let mut life = Life::begin_in(&disk, &BOTH);
+        life.reconciler.reconcile(image(1, &in_both(0)), NOW);
+        drop(life);
+        let mut life = Life::begin_with(&disk, &BOTH, || disk.inject(breaks(op, "/data", Errno::IO)));
+        assert!(!life.reconciler.found_clean());
+        life.reconciler.reconcile(image(2, &in_both(1)), NOW);
+        serves_on_in_the_second(&life, 0);
+    }
 }
 
 #[tokio::test]

@@ -111,6 +111,11 @@ impl LogDirs {
         &self.broken
     }
 
+    /// Whether one is left that works.
+    pub fn any_online(&self) -> bool {
+        self.dirs.iter().any(|dir| dir.is_online())
+    }
+
     pub fn by_id(&self, id: Uuid) -> Option<&Arc<DirHandle>> {
         self.dirs.iter().find(|dir| dir.id() == id)
     }

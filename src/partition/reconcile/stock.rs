@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::checkpoint::{CheckpointError, OffsetFile, Offsets};
-use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
+use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionDir, PartitionName};
 use uuid::Uuid;
 
 /// A partition directory found at the start.
@@ -15,6 +15,13 @@ pub(super) struct Found {
     pub path: PathBuf,
     pub name: PartitionName,
     pub kind: DirKind,
+}
+
+impl Found {
+    fn new(dir: &Arc<DirHandle>, found: PartitionDir) -> Found {
+        let PartitionDir { path, partition, kind } = found;
+        Found { dir: dir.clone(), path, name: partition, kind }
+    }
 }
 
 /// What the checkpoints say of one partition.
@@ -50,13 +57,11 @@ impl Stock {
         let mut stock = Stock { checkpoints: HashMap::new(), found: vec![] };
         for dir in dirs.all() {
             stock.checkpoints.insert(dir.id(), checkpoints(dir));
-            for one in dir.partitions()? {
-                stock.found.push(Found {
-                    dir: dir.clone(),
-                    path: one.path,
-                    name: one.partition,
-                    kind: one.kind,
-                });
+            match dir.partitions() {
+                Ok(partitions) => stock.found.extend(partitions.into_iter().map(|one| Found::new(dir, one))),
+                // A directory that broke is offline: the others go on without it.
+                Err(_) if !dir.is_online() && dirs.any_online() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(stock)
