@@ -5,7 +5,11 @@ use crate::cluster::Metadata;
 use crate::cluster::controller::ConfirmDeletions;
 use crate::seam::Clock;
 use crate::types::{BrokerId, Uuid};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How soon what could not be done is tried again, if no image comes before.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Has `reconciler` act on each new image that knows this process, until `stop` says so.
 pub async fn run(
@@ -38,6 +42,7 @@ pub async fn run(
         }
         let more = tokio::select! {
             changed = images.changed() => changed.is_ok(),
+            () = tokio::time::sleep(RETRY), if reconciler.is_waiting() => true,
             _ = stop.wait_for(|stop| *stop) => false,
         };
         if !more {

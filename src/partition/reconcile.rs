@@ -24,6 +24,7 @@ use std::sync::Arc;
 use stock::{Stock, Stocked};
 use storage::checkpoint::{CheckpointError, read_topic_id, write_topic_id};
 use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
+use storage::disk::{Verdict, verdict};
 use storage::kafka_uuid;
 use storage::log::{LogEnv, LogError, LogWriter, Start};
 use tokio::sync::mpsc;
@@ -92,6 +93,8 @@ pub struct Reconciler {
     stuck: HashSet<Uuid>,
     /// Logs that went, by directory id: the checkpoints still speak of them.
     struck: HashMap<Uuid, BTreeSet<PartitionName>>,
+    /// Logs were opened whose recovery points on the disk may be too high.
+    is_unlowered: bool,
 }
 
 /// A log to be opened.
@@ -107,7 +110,7 @@ impl Reconciler {
         let stock = Stock::take(&parts.dirs)?;
         let configs = Configs::new(parts.config.clone());
         let (seen, stuck, struck) = (Arc::default(), HashSet::new(), HashMap::new());
-        Ok(Reconciler { parts, configs, stock, seen, is_first: true, stuck, struck })
+        Ok(Reconciler { parts, configs, stock, seen, is_first: true, stuck, struck, is_unlowered: false })
     }
 
     /// Whether every directory was marked as cleanly stopped, and still works.
@@ -123,21 +126,39 @@ impl Reconciler {
         if is_first {
             self.clear_stock(&image, now);
         }
-        let delta = image.topics.delta_since(&seen.topics);
+        let mut delta = image.topics.delta_since(&seen.topics);
+        self.add_waiting(&image, &mut delta.changed);
         // First what goes, then what comes: a topic made again needs the name of the directory.
         for topic in delta.gone.iter().filter_map(|id| seen.topics.by_id(*id)) {
             self.gone(topic, image.topics.is_deleted(topic.id), now);
         }
         self.strike();
-        let wanted = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
+        let wanted: Vec<Wanted> = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
+        self.is_unlowered |=
+            is_first || wanted.iter().any(|wanted| self.parts.table.slot(wanted.id()).is_some());
         self.open_all(wanted, now);
-        if is_first {
-            self.lower_recovery_points();
+        if self.is_unlowered && !self.lower_recovery_points() {
+            // Nothing leads before: the next time begins from the same image.
+            self.seen = seen;
+            return vec![];
         }
+        self.is_unlowered = false;
         delta.changed.iter().for_each(|topic| self.assume(topic));
         self.stock.forget();
         self.parts.table.reached(image.applied.index);
         self.confirmed(&image)
+    }
+
+    /// Whether something could not be done that may work a little later, with the same image.
+    pub fn is_waiting(&self) -> bool {
+        self.is_unlowered || !self.struck.is_empty() || !self.parts.table.waiting().is_empty()
+    }
+
+    /// Topics with partitions that could not be opened are looked at as if they had changed.
+    fn add_waiting(&self, image: &Image, changed: &mut Vec<Arc<TopicImage>>) {
+        let mut waiting = self.parts.table.waiting();
+        changed.iter().for_each(|topic| _ = waiting.remove(&topic.id));
+        changed.extend(waiting.iter().filter_map(|id| image.topics.by_id(*id)).cloned());
     }
 
     /// With a directory away, nobody can say that nothing is left.
@@ -151,13 +172,18 @@ impl Reconciler {
 
     /// A log that recovery cut may end below its recovery point: the checkpoint must not vouch for what is appended there
     /// next. Nor may a row stay that no log has: a later log of that name would take it for its own.
-    /// Written before anything is appended; where it cannot be, the directory is not to be used.
-    fn lower_recovery_points(&self) {
+    /// Written before anything is appended; where it cannot be, the directory is not to be used. False if it may be later.
+    fn lower_recovery_points(&self) -> bool {
+        let mut done = true;
         for dir in self.parts.dirs.all().iter().filter(|dir| dir.is_online()) {
-            if let Err(error) = checkpoint::write(&self.parts.table, dir, checkpoint::ALL) {
-                dir.fail(&error);
-            }
+            let written = self.making_room(|| checkpoint::write(&self.parts.table, dir, checkpoint::ALL));
+            done &= is_settled(written, dir);
         }
+        done
+    }
+
+    fn making_room<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        self.parts.env.files.making_room(call)
     }
 
     /// Has the checkpoints forget the logs that went, before others of their names begin: those would be opened after a crash
@@ -165,9 +191,18 @@ impl Reconciler {
     fn strike(&mut self) {
         for (dir, names) in std::mem::take(&mut self.struck) {
             let Some(dir) = self.parts.dirs.by_id(dir).filter(|dir| dir.is_online()) else { continue };
-            if let Err(error) = checkpoint::strike(&self.parts.table, dir, &names) {
-                dir.fail(&error);
+            let struck = self.making_room(|| checkpoint::strike(&self.parts.table, dir, &names));
+            if !is_settled(struck, dir) {
+                self.struck.insert(dir.id(), names);
             }
+        }
+    }
+
+    /// What the checkpoints say of a log that is to be opened.
+    fn stocked(&self, wanted: &Wanted) -> Stocked {
+        match self.parts.table.slot(wanted.id()) {
+            Some(Slot::Offline(Offline { marked, .. })) => Stocked { marked, clean: false },
+            _ => self.stock.of(&wanted.dir, &wanted.name()),
         }
     }
 
@@ -177,7 +212,7 @@ impl Reconciler {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Some(replica) = partition.replica_on(self.parts.me) else { continue };
-            if self.parts.table.slot(id).is_some() {
+            if self.parts.table.slot(id).is_some_and(|slot| !slot.waits()) {
                 continue;
             }
             match self.parts.dirs.by_id(replica.directory).filter(|dir| dir.is_online()) {
@@ -190,7 +225,8 @@ impl Reconciler {
                 }
                 None => {
                     let name = PartitionName { topic: topic.name.clone(), partition: partition.index };
-                    let offline = Offline { dir: replica.directory, name, marked: Marked::default() };
+                    let (dir, marked) = (replica.directory, Marked::default());
+                    let offline = Offline { dir, name, marked, waits: false };
                     self.parts.table.put([(id, Slot::Offline(offline))]);
                 }
             }
@@ -217,17 +253,18 @@ impl Reconciler {
     }
 
     fn open(&self, wanted: &Wanted, now: Now) -> Slot {
+        let (name, dir) = (wanted.name(), wanted.dir.id());
+        let Stocked { marked, .. } = self.stocked(wanted);
+        if self.struck.get(&dir).is_some_and(|names| names.contains(&name)) {
+            return Slot::Offline(Offline { dir, name, marked, waits: true });
+        }
         match self.try_open(wanted, now) {
             Ok(replica) => Slot::Open(Arc::new(replica)),
             Err(error) => {
-                let name = wanted.name();
-                tracing::error!(partition = %name, dir = %wanted.dir.path().display(), %error,
-                    "a log cannot be opened; the partition is offline until the next start");
-                if let LogError::Io(error) = &error {
-                    wanted.dir.judge(error);
-                }
-                let marked = self.stock.of(&wanted.dir, &name).marked;
-                Slot::Offline(Offline { dir: wanted.dir.id(), name, marked })
+                let waits = judged(&wanted.dir, &error) == Verdict::Process;
+                tracing::error!(partition = %name, dir = %wanted.dir.path().display(), %error, waits,
+                    "a log cannot be opened; the partition is offline");
+                Slot::Offline(Offline { dir, name, marked, waits })
             }
         }
     }
@@ -237,7 +274,7 @@ impl Reconciler {
         let path = wanted.dir.path().join(name.to_string());
         self.refuse_foreign(wanted, &path)?;
         let settings = self.configs.settings(&wanted.topic.name);
-        let Stocked { marked, clean } = self.stock.of(&wanted.dir, &name);
+        let Stocked { marked, clean } = self.stocked(wanted);
         let start =
             Start { recovery_point: marked.recovery_point, log_start_offset: marked.log_start, clean };
         let log = LogWriter::open(self.parts.env.clone(), path.clone(), settings.log.clone(), start, now)?;
@@ -421,6 +458,22 @@ impl Wanted {
     fn name(&self) -> PartitionName {
         PartitionName { topic: self.topic.name.clone(), partition: self.partition.index }
     }
+}
+
+/// Whether `result` is final: success, or a failure that takes `dir` offline. Otherwise the process lacks something.
+fn is_settled(result: io::Result<()>, dir: &DirHandle) -> bool {
+    let Err(error) = result else { return true };
+    if verdict(&error) == Verdict::Process {
+        tracing::warn!(dir = %dir.path().display(), %error, "checkpoints could not be written; it is tried again");
+        return false;
+    }
+    dir.fail(&error);
+    true
+}
+
+/// What an error in a log says of its directory, which fails if it is broken.
+fn judged(dir: &DirHandle, error: &LogError) -> Verdict {
+    if let LogError::Io(error) = error { dir.judge(error) } else { Verdict::Other }
 }
 
 fn assignment(partition: &PartitionImage) -> Assignment {

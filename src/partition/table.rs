@@ -6,6 +6,7 @@ use crate::types::{ErrorCode, TopicPartition, Uuid};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use rpds::HashTrieMapSync;
+use std::collections::HashSet;
 use std::sync::Arc;
 use storage::dirs::PartitionName;
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ pub enum Slot {
     Offline(Offline),
 }
 
-/// A partition that cannot be used until the next start.
+/// A partition that cannot be used.
 #[derive(Clone, Debug)]
 pub struct Offline {
     /// The id of the log directory it is assigned to.
@@ -26,9 +27,15 @@ pub struct Offline {
     pub name: PartitionName,
     /// What the checkpoints say of it.
     pub marked: Marked,
+    /// The process lacked something, such as descriptors: it may be opened later. Otherwise only the next start can.
+    pub waits: bool,
 }
 
 impl Slot {
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Slot::Offline(offline) if offline.waits)
+    }
+
     /// The id of the log directory it is assigned to.
     pub(super) fn dir(&self) -> Uuid {
         match self {
@@ -85,6 +92,12 @@ impl Table {
             Slot::Offline(offline) => Some(offline.clone()),
         };
         self.slots.load().values().filter_map(offline).collect()
+    }
+
+    /// The topics of partitions that may be opened later.
+    pub(super) fn waiting(&self) -> HashSet<Uuid> {
+        let slots = self.slots.load();
+        slots.iter().filter(|(_, slot)| slot.waits()).map(|(at, _)| at.topic).collect()
     }
 
     /// Held while checkpoints are collected and written, so that an older one never replaces a newer.

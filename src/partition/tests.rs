@@ -272,6 +272,44 @@ fn flush(epoch: i32) -> Vec<Change> {
     [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
 }
 
+#[test]
+fn out_of_descriptors_no_directory_goes_offline_and_all_is_made_up_for() {
+    let disk = Arc::new(FaultDisk::new(12));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let replica = life.replica(TOPIC);
+    append(&replica, "unsynced").unwrap();
+    disk.set_max_open(0);
+    assert!(replica.ask_flush());
+    replica.flush();
+    let both = [created(TOPIC, 0), placed(OTHER, "others", 1, 0)].concat();
+    life.reconciler.reconcile(image(2, &both), NOW);
+    let other = TopicPartition { topic: OTHER, partition: 0 };
+    assert_eq!(life.table.get(other).unwrap_err(), ErrorCode::KafkaStorageError);
+    assert!(life.dirs.all()[0].is_online() && life.reconciler.is_waiting() && replica.is_flush_due(NOW));
+
+    disk.heal();
+    assert!(replica.ask_flush());
+    replica.flush();
+    assert_eq!(replica.marked().recovery_point, 1);
+    life.reconciler.reconcile(image(2, &both), NOW);
+    assert!(!life.reconciler.is_waiting());
+    assert_eq!(append(&life.replica(OTHER), "late"), Ok(0));
+}
+
+#[test]
+fn a_name_is_not_taken_while_checkpoints_cannot_be_struck() {
+    let disk = Arc::new(FaultDisk::new(13));
+    let mut life = half_deleted(&disk);
+    let again = Uuid::from_u128(78);
+    let changes = [created(TOPIC, 0), vec![deleted(TOPIC)], created(again, 0)].concat();
+    disk.inject(breaks(Op::Open, "/data/recovery-point-offset-checkpoint.tmp", Errno::MFILE));
+    life.reconciler.reconcile(image(2, &changes), NOW);
+    assert!(life.table.get(TopicPartition { topic: again, partition: 0 }).is_err());
+    disk.heal();
+    makes_it_again(life, &disk);
+}
+
 const BOTH: [&str; 2] = ["/data", "/more"];
 const OTHER: Uuid = Uuid::from_u128(88);
 

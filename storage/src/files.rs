@@ -57,7 +57,7 @@ impl FileCache {
             }
             state.forgets
         };
-        let file = self.open(path, how)?;
+        let file = self.making_room(|| self.disk.open(path, how))?;
         let slot = Slot { file: file.clone(), writable: how != Open::Read, used: 0 };
         let mut state = self.state.lock();
         if state.forgets == forgets {
@@ -79,9 +79,10 @@ impl FileCache {
         self.state.lock().files.len()
     }
 
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+    /// Does `call`, which opens something; out of descriptors, closes idle files and does it again.
+    pub fn making_room<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         loop {
-            match self.disk.open(path, how) {
+            match call() {
                 Err(e) if out_of_descriptors(&e) && self.state.lock().close_idle() => continue,
                 other => return other,
             }

@@ -98,3 +98,15 @@ fn the_limit_of_descriptors_is_raised_once() {
     assert!(limit >= 64);
     assert_eq!(storage::files::raise_fd_limit(), limit);
 }
+
+#[test]
+fn whoever_opens_something_else_gets_the_descriptors_of_idle_files() {
+    let disk = disk();
+    let cache = cache(&disk, 3);
+    first_byte(&cache, 0);
+    disk.set_max_open(1);
+    let sync = || disk.sync_dir(Path::new("/d"));
+    assert_eq!(os_code(&sync().unwrap_err()), Some(Errno::MFILE.raw_os_error()));
+    cache.making_room(sync).unwrap();
+    assert_eq!(cache.open_files(), 0);
+}

@@ -1,6 +1,6 @@
 //! What keeps a partition's log in order: syncing, retention, checkpoints, and its end.
 
-use super::Replica;
+use super::{Replica, UnsyncedTail};
 use crate::types::{LeaderEpoch, Now, Offset};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,12 +47,20 @@ impl Replica {
         }
     }
 
-    /// What was synced of a retired log harms nobody: its files may be unlinked by now.
+    /// What was synced of a retired log harms nobody: its files may be unlinked by now. What there were no descriptors for is
+    /// synced by the keeper, as soon as there are.
     fn sync_failed(&self, error: &LogError) {
-        if self.inner.lock().is_retired {
+        let mut inner = self.inner.lock();
+        if inner.is_retired {
             tracing::debug!(partition = %self.name(), %error, "a log could not be synced after its end");
             return;
         }
+        if !inner.log.has_failed() {
+            tracing::warn!(partition = %self.name(), %error, "a log could not be synced; it is tried again");
+            inner.unsynced = Some(UnsyncedTail { since: Now::default(), bytes: UNSYNCED_BYTES });
+            return;
+        }
+        drop(inner);
         tracing::error!(partition = %self.name(), %error, "a log could not be synced; its directory goes offline");
         if let LogError::Io(error) = error {
             self.dir.fail(error);

@@ -151,7 +151,7 @@ impl FaultDisk {
         self.state.lock().used
     }
 
-    /// From now on opening fails with EMFILE while `files` are open.
+    /// From now on opening fails with EMFILE while `files` are open, and so does listing or syncing a directory.
     pub fn set_max_open(&self, files: usize) {
         self.state.lock().max_open = files;
     }
@@ -173,6 +173,9 @@ impl State {
     fn enter(&mut self, op: Op, path: &Path) -> Result<(), Errno> {
         if self.changes >= self.power_until {
             return Err(Errno::IO);
+        }
+        if matches!(op, Op::List | Op::SyncDir) && self.open >= self.max_open {
+            return Err(Errno::MFILE);
         }
         if !matches!(op, Op::Open | Op::Read | Op::List) {
             self.changes += 1;

@@ -93,7 +93,8 @@ impl Unsynced {
         self.up_to
     }
 
-    /// Blocks until all is durable. On an error the log has failed: nothing is retried, the directory goes offline.
+    /// Blocks until all is durable. On an error the log has failed: nothing is retried, the directory goes offline. Only out
+    /// of descriptors nothing was lost, and what was to be synced is still to be.
     pub fn sync(self) -> Result<Synced, LogError> {
         self.shared.sync_alone(|stored_epochs| self.try_sync(stored_epochs))?;
         Ok(Synced { up_to: self.up_to, round: self.round })
@@ -113,7 +114,8 @@ impl Unsynced {
     fn store_epochs(&self, stored: &mut u64) -> io::Result<()> {
         let Some(epochs) = &self.epochs else { return Ok(()) };
         if self.round >= *stored {
-            write_epochs(self.shared.dir.disk(), &self.shared.dir.path(), epochs.entries())?;
+            let dir = &self.shared.dir;
+            dir.files().making_room(|| write_epochs(dir.disk(), &dir.path(), epochs.entries()))?;
             *stored = self.round;
         }
         Ok(())

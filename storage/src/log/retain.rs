@@ -30,24 +30,31 @@ impl LogWriter {
         if count == 0 {
             return Ok(Retained { log_start_offset: self.log_start_offset, ..Retained::default() });
         }
+        // Listed before anything is changed: half of a removal is a log that has failed.
+        let snapshots = self.snapshots()?;
         if count == self.segments.len() {
             self.roll(now)?;
         }
         let removed: Vec<Arc<Segment>> = self.segments[..count].to_vec();
         let start = self.segments[count].base_offset();
-        self.surgery(|log| log.remove_front(count, start, now))?;
+        self.surgery(|log| log.remove_front(count, start, now, &snapshots))?;
         let bytes = removed.iter().map(|s| s.len()).sum();
         Ok(Retained { segments: count, bytes, log_start_offset: self.log_start_offset })
     }
 
-    fn remove_front(&mut self, count: usize, start: Offset, now: Now) -> Result<(), LogError> {
+    fn remove_front(
+        &mut self,
+        count: usize,
+        start: Offset,
+        now: Now,
+        snapshots: &[Offset],
+    ) -> Result<(), LogError> {
         self.raise_log_start(start);
         let removed: Vec<Arc<Segment>> = Arc::make_mut(&mut self.segments).drain(..count).collect();
         for segment in &removed {
             self.remove_files(segment, now)?;
         }
-        self.drop_snapshots(|at| at < start)?;
-        Ok(())
+        self.drop_snapshots(snapshots.iter().copied().filter(|at| *at < start))
     }
 
     /// How many segments at the front may go.

@@ -123,24 +123,32 @@ impl LogWriter {
 
     /// Snapshots above `offset` speak of batches that are gone.
     fn return_producers_to(&mut self, offset: Offset) -> Result<(), LogError> {
-        let snapshots = self.drop_snapshots(|at| at > offset)?;
+        let (late, snapshots): (Vec<Offset>, Vec<Offset>) =
+            self.snapshots()?.into_iter().partition(|at| *at > offset);
+        self.drop_snapshots(late)?;
         self.snapshot_at = snapshots.last().copied();
         self.producers = replay(&self.shared.dir, &snapshots, &self.segments, offset, offset)?;
         Ok(())
     }
 
-    /// The offsets of the remaining snapshots, ascending.
-    pub(super) fn drop_snapshots(&mut self, drop: impl Fn(Offset) -> bool) -> Result<Vec<Offset>, LogError> {
+    /// The offsets of the snapshots, ascending.
+    pub(super) fn snapshots(&self) -> Result<Vec<Offset>, LogError> {
         let entries = self.shared.dir.list()?;
         let found = entries.iter().filter_map(|entry| parse_name(&entry.name));
-        let found = found.filter(|(_, kind)| *kind == SNAPSHOT).map(|(at, _)| at);
-        let (dropped, mut kept): (Vec<Offset>, Vec<Offset>) = found.partition(|at| drop(*at));
-        for at in dropped {
+        let mut found: Vec<Offset> = found.filter(|(_, kind)| *kind == SNAPSHOT).map(|(at, _)| at).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    pub(super) fn drop_snapshots(
+        &mut self,
+        snapshots: impl IntoIterator<Item = Offset>,
+    ) -> Result<(), LogError> {
+        for at in snapshots {
             if_exists(self.shared.dir.remove_file(&file_name(at, SNAPSHOT)))?;
             self.pending.names_changed();
         }
-        kept.sort_unstable();
-        Ok(kept)
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
+use crate::disk::out_of_descriptors;
 use crate::epochs::EpochCache;
 use crate::producers::Producers;
 use crate::segment::Segment;
@@ -50,7 +51,13 @@ impl Shared {
         if self.has_failed() {
             return Err(LogError::Failed);
         }
-        Ok(sync(&mut stored_epochs).inspect_err(|_| self.fail())?)
+        let synced = sync(&mut stored_epochs).inspect_err(|error| {
+            // A file that could not be opened has lost no bytes.
+            if !out_of_descriptors(error) {
+                self.fail();
+            }
+        });
+        Ok(synced?)
     }
 }
 

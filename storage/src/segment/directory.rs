@@ -42,7 +42,8 @@ impl Directory {
     }
 
     pub fn list(&self) -> io::Result<Vec<Entry>> {
-        self.disk().list(&self.path())
+        let path = self.path();
+        self.files().making_room(|| self.disk().list(&path))
     }
 
     /// Opened before the directory can get another name: its old one may be another log's then.
@@ -67,7 +68,8 @@ impl Directory {
 
     /// Makes the names of the files durable.
     pub fn sync(&self) -> io::Result<()> {
-        self.disk().sync_dir(&self.path())
+        let path = self.path();
+        self.files().making_room(|| self.disk().sync_dir(&path))
     }
 
     /// Gives the whole directory another name beside its old one; durable on return.
@@ -76,7 +78,7 @@ impl Directory {
         self.disk().rename(&path, to)?;
         self.files().forget(&path);
         *path = to.to_owned();
-        self.disk().sync_dir(parent(to))
+        self.files().making_room(|| self.disk().sync_dir(parent(to)))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use storage::disk::create_dir_durably;
 use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
+use storage::disk::{create_dir_durably, out_of_descriptors};
 use storage::log::{AppendError, LogConfig, LogError, LogWriter, Start};
 use storage::producers::Origin;
 
@@ -80,6 +80,21 @@ fn a_failed_sync_is_the_end_of_the_log() {
     let refused = log.append(&mut batch(1, 1, 0), Origin::Client, 0, at(0));
     assert!(matches!(refused, Err(AppendError::Log(LogError::Failed))), "{refused:?}");
     assert_eq!(read_all(&log, 0, 1000), [(0, 0)]);
+}
+
+#[test]
+fn a_sync_without_descriptors_is_done_again() {
+    let disk = disk(8);
+    let mut log = open(&disk, CLEAN);
+    append(&mut log, batch(1, 100, 0), 1);
+    disk.set_max_open(0);
+    let refused = log.unsynced().unwrap().unwrap().sync();
+    assert!(matches!(&refused, Err(LogError::Io(e)) if out_of_descriptors(e)), "{refused:?}");
+    disk.heal();
+    sync(&mut log);
+    assert_eq!(log.synced_end_offset(), 1);
+    disk.crash();
+    assert_eq!(read_all(&open(&disk, CRASHED), 0, 1000), [(0, 0)]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What retention takes.
 
-use storage::log::{LogConfig, Start};
+use std::sync::Arc;
+
+use storage::disk::fault::FaultDisk;
+use storage::log::{LogConfig, LogWriter, Start};
 
 use crate::fixture::*;
 
@@ -93,4 +96,19 @@ fn idle_producers_are_forgotten_but_not_in_a_transaction() {
     assert_eq!(known(&log), [1, 2]);
     log.retain(at(101), 0).unwrap();
     assert_eq!(known(&log), [2]);
+}
+
+#[test]
+fn retention_without_descriptors_changes_nothing() {
+    let disk = FaultDisk::new(1);
+    let config = LogConfig { retention_ms: None, retention_bytes: Some(0), ..small() };
+    let mut log =
+        LogWriter::open(env_on(Arc::new(disk.clone())), "/t-0".into(), config, CLEAN, at(0)).unwrap();
+    (0..9).for_each(|nth| _ = append(&mut log, batch(1, 300, nth), 1));
+    sync(&mut log);
+    disk.set_max_open(0);
+    log.retain(at(0), 9).unwrap_err();
+    assert!(!log.has_failed());
+    disk.heal();
+    assert!(log.retain(at(0), 9).unwrap().segments > 0);
 }
