@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,19 +23,27 @@ use crate::types::{Member, SnapshotMeta, Types, Vote};
 
 /// Bytes of a snapshot sent at a time.
 const CHUNK: usize = 1 << 20;
+/// How long a peer may take for entries.
+const ENTRIES_LIMIT: Duration = Duration::from_secs(2);
 /// How long a peer may take for one part of a snapshot; the last one includes installing it.
 const CHUNK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The term for which this member stands although the lease of the last leader may still run: that leader is known to
+/// be dead. 0 for none.
+pub(crate) type Overruled = Arc<AtomicU64>;
 
 /// Makes a [`Link`] for each peer.
 pub(crate) struct Links<T> {
     pub transport: Arc<T>,
     pub lane: Lane,
+    pub overruled: Overruled,
 }
 
 /// The way to one peer.
 pub(crate) struct Link<T> {
     transport: Arc<T>,
     lane: Lane,
+    overruled: Overruled,
     peer: Peer,
 }
 
@@ -43,7 +52,8 @@ impl<T: Transport> RaftNetworkFactory<Types> for Links<T> {
 
     async fn new_client(&mut self, target: u64, node: &Member) -> Link<T> {
         let peer = Peer { id: target, address: node.addr.clone() };
-        Link { transport: self.transport.clone(), lane: self.lane, peer }
+        let (transport, overruled) = (self.transport.clone(), self.overruled.clone());
+        Link { transport, lane: self.lane, overruled, peer }
     }
 }
 
@@ -102,7 +112,10 @@ impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        match self.call(&Request::Append(rpc), option.hard_ttl()).await? {
+        // openraft allows no longer than a heartbeat takes; a large entry on a slow link needs more.
+        let limit =
+            if rpc.entries.is_empty() { option.hard_ttl() } else { option.hard_ttl().max(ENTRIES_LIMIT) };
+        match self.call(&Request::Append(rpc), limit).await? {
             Response::Append(answer) => Ok(answer),
             _ => Err(self.unexpected().into()),
         }
@@ -110,9 +123,11 @@ impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
 
     async fn vote(
         &mut self,
-        rpc: VoteRequest<Types>,
+        mut rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        // The lease only keeps members from disturbing a leader that lives: no promise rests on it.
+        rpc.leadership_transfer |= rpc.vote.leader_id.term == self.overruled.load(Ordering::Relaxed);
         match self.call(&Request::Vote(rpc), option.hard_ttl()).await? {
             Response::Vote(answer) => Ok(answer),
             _ => Err(self.unexpected().into()),

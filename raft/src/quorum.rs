@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::answer::{Incoming, answer};
 use crate::applier::{Applier, at};
 use crate::keeper::Keeper;
 use crate::machine::{At, Machine};
-use crate::network::Links;
+use crate::network::{Links, Overruled};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::status::{State, Status};
@@ -29,6 +30,7 @@ pub struct Quorum {
     raft: openraft::Raft<Types, Applier>,
     store: Store,
     incoming: Arc<Incoming>,
+    overruled: Overruled,
     status: watch::Receiver<Status>,
 }
 
@@ -93,13 +95,15 @@ impl Quorum {
         let config = Arc::new(config(&settings).validate().map_err(|e| StartError::Settings(e.to_string()))?);
         let (store, snapshots) = open(disk, &settings).await?;
         let applier = Applier::new(machine, snapshots, settings.lane);
-        let links = Links { transport: Arc::new(transport), lane: settings.lane };
+        let overruled = Overruled::default();
+        let links =
+            Links { transport: Arc::new(transport), lane: settings.lane, overruled: overruled.clone() };
         let raft = openraft::Raft::new(settings.node_id, config, links, store.clone(), applier);
         let raft = raft.await.map_err(|fatal| StartError::Fatal(fatal.to_string()))?;
         let (tell, status) = watch::channel(Status { node_id: settings.node_id, ..Status::default() });
         let keeper = Keeper::new(raft.clone(), store.clone(), settings, tell);
         tokio::spawn(keeper.run());
-        Ok(Quorum { raft, store, incoming: Arc::default(), status })
+        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, status })
     }
 
     /// Nobody ever wrote to this member's log.
@@ -143,6 +147,30 @@ impl Quorum {
                 _ => Err(ProposeError::Stopped),
             },
         }
+    }
+
+    /// On the leader: has a node follow without a vote, or corrects its address. Done once it is committed; the node
+    /// catches up afterwards.
+    pub async fn add_learner(&self, id: u64, address: String) -> Result<(), ProposeError> {
+        let added = self.raft.add_learner(id, Member { addr: address }, false).await;
+        added.map(drop).map_err(refused)
+    }
+
+    /// Stands for election at once, although the leader of `term` was heard of a moment ago: it is known to be dead.
+    /// Does nothing if a later term has begun, or if this member has no vote.
+    pub async fn overrule(&self, term: u64) {
+        let status = self.status.borrow().clone();
+        if status.term != term || status.is_leader() || !status.voters.contains_key(&status.node_id) {
+            return;
+        }
+        self.overruled.store(term + 1, Ordering::Relaxed);
+        // A core that is gone says so by its status.
+        let _gone = self.raft.trigger().elect(false).await;
+    }
+
+    /// On the leader: asks the member `to` to take over, which its status will show.
+    pub async fn transfer(&self, to: u64) {
+        let _gone = self.raft.trigger().transfer_leader(to).await;
     }
 
     /// Answers a peer's request, for the transport. `None` if it cannot be answered: the connection should be closed.

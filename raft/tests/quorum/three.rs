@@ -144,3 +144,43 @@ async fn a_message_that_makes_no_sense_is_not_answered() {
         assert_eq!(quorum.answer(Bytes::copy_from_slice(bytes)).await, None, "{bytes:?}");
     }
 }
+
+/// The lease of a leader that is known to be dead is not waited for.
+#[tokio::test(start_paused = true)]
+async fn a_dead_leader_is_replaced_before_its_lease_ends() {
+    let mut trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let first = trio.leader(0).await;
+    propose(&trio.up[&first].0, "before").await;
+    let term = trio.up[&first].0.status().borrow().term;
+    trio.crash(first).await;
+    let died = tokio::time::Instant::now();
+    let second = &trio.up.values().next().unwrap().0.clone();
+    second.overrule(term).await;
+    until(second, |status| status.leader_ready).await;
+    assert!(died.elapsed() < Duration::from_millis(500), "{:?}", died.elapsed());
+    // What was meant for an older term disturbs nobody.
+    second.overrule(term).await;
+    propose(second, "after").await;
+    assert_eq!(second.status().borrow().term, term + 1);
+    trio.boot(first).await;
+    assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"after"]);
+}
+
+/// A node without a vote is told all the same; one more or less of them changes no majority.
+#[tokio::test(start_paused = true)]
+async fn a_learner_follows_and_does_not_vote() {
+    let mut trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let leader = trio.leader(0).await;
+    propose(&trio.up[&leader].0, "before").await;
+    trio.disks.insert(4, storage::disk::fault::FaultDisk::new(4));
+    trio.boot(4).await;
+    let learner = trio.up[&4].0.clone();
+    assert_eq!(learner.add_learner(5, "node 5".into()).await, Err(ProposeError::NotLeader { leader: None }));
+    trio.up[&leader].0.add_learner(4, "node 4".into()).await.unwrap();
+    propose(&trio.up[&leader].0, "after").await;
+    assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"after"]);
+    let status = until(&learner, |status| status.learners.contains_key(&4)).await;
+    assert!(!status.voters.contains_key(&4) && status.leader == Some(leader));
+    learner.overrule(status.term).await;
+    assert_eq!(learner.status().borrow().term, status.term);
+}
