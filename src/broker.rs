@@ -6,6 +6,7 @@
 //! ```
 
 mod metadata_lane;
+mod metadata_thread;
 mod parts;
 
 use crate::api::{self, Node};
@@ -17,6 +18,7 @@ use crate::partition::keeper::{self, Keeper};
 use crate::partition::reconcile::{Leadership, Reconciler};
 use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
+use crate::peer::Heart;
 use crate::types::{ErrorCode, Uuid};
 use metadata_lane::{LaneError, MetadataLane};
 use parts::Parts;
@@ -83,8 +85,11 @@ impl Broker {
         let (stop, stopping) = watch::channel(false);
         let chores = run_chores(&parts, &node, reconciler, inboxes, incarnation, &stopping);
         tokio::spawn(forget_deleted(node.clone()));
+        let heart = heart(&parts, &lane, epoch, incarnation);
         let broker = Broker { parts, lane, server, node, epoch, chores, stop };
         broker.open_for_clients(listeners).await?;
+        // From here on a fence is a mistake, which the heart mends.
+        broker.lane.running().runtime.spawn(heart.run(stopping));
         Ok(broker)
     }
 
@@ -134,13 +139,8 @@ impl Broker {
 
 /// What this release cannot be configured to do is refused before anything is touched.
 fn refuse_unsupported(config: &BrokerConfig) -> Result<(), BrokerError> {
-    let others = config.controller_quorum_voters.iter().filter(|voter| voter.id != config.node_id).count();
-    if others > 0 {
-        let line = "controller.quorum.voters names other nodes: this release runs as a single node";
-        return Err(BrokerError::Config(line.into()));
-    }
     if !config.roles.broker || !config.roles.controller {
-        let line = "process.roles must be broker,controller: this release runs as a single node";
+        let line = "process.roles must be broker,controller: nodes of one role are not supported yet";
         return Err(BrokerError::Config(line.into()));
     }
     Ok(())
@@ -180,6 +180,20 @@ async fn fence_predecessor(parts: &Parts, lane: &MetadataLane) -> Result<(), Bro
     let (metadata, id) = (lane.metadata(), parts.config.node_id);
     let Some(epoch) = metadata.image().brokers.get(id).map(|before| before.epoch) else { return Ok(()) };
     metadata.submit(FenceBroker { id, epoch }).await.map_err(BrokerError::Refused)
+}
+
+/// What says to the controller that this broker lives.
+fn heart(parts: &Parts, lane: &MetadataLane, epoch: i64, incarnation: Uuid) -> Heart {
+    let running = lane.running();
+    Heart {
+        broker: parts.config.node_id,
+        epoch,
+        incarnation,
+        metadata: running.metadata.clone(),
+        members: running.members.clone(),
+        news: running.news.clone(),
+        interval: Duration::from_millis(parts.config.broker_heartbeat_interval_ms.max(1) as u64),
+    }
 }
 
 /// Where the reconciler's news arrive.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod coordinator;
 pub mod net;
 pub mod partition;
+pub mod peer;
 pub mod seam;
 pub mod types;
 pub mod wire;

@@ -19,3 +19,22 @@ pub struct TopicPartition {
     pub topic: Uuid,
     pub partition: i32,
 }
+
+/// An error code in what brokers say to each other: Kafka's number.
+pub mod error_code {
+    use super::ErrorCode;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(code: &ErrorCode, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i16(code.code())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
+        Ok(of(i16::deserialize(deserializer)?))
+    }
+
+    /// Zero, which is no error, cannot be meant.
+    pub fn of(number: i16) -> ErrorCode {
+        ErrorCode::try_from_code(number).unwrap_or(ErrorCode::UnknownServerError)
+    }
+}

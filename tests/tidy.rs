@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["types", "config"],
     &["wire", "seam"],
     &["cluster"],
+    &["peer"],
     &["partition"],
     &["coordinator"],
     &["api"],

@@ -1,12 +1,14 @@
 //! The metadata quorum, on a thread and a runtime of its own: what proves liveness never waits for data.
 
+use super::metadata_thread::{self, Running};
 use super::parts::{self, Parts};
 use crate::cluster::controller::{FormCluster, Policy};
-use crate::cluster::{Images, Metadata, MetadataMachine, Seat};
-use crate::config::BrokerConfig;
+use crate::cluster::{Metadata, Seat};
+use crate::config::{BrokerConfig, HostPort};
+use crate::net::{self, BindError};
+use crate::peer::{FirstStart, FirstStartError};
 use crate::types::{ErrorCode, Uuid};
-use raft::{Alone, InitializeError, Quorum, StartError, State};
-use std::collections::BTreeMap;
+use raft::{StartError, State};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +17,22 @@ use storage::dirs::{DirKind, DirsError, LogDirs, PartitionDir};
 use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// The directory of the metadata log, within `metadata.log.dir`.
 const DIRECTORY: &str = "drave-metadata";
 /// Holds this node's id in the quorum: minted once per formatted directory, never used again by another.
 const NODE_ID: &str = "raft-node.id";
 const LOCK: &str = ".lock";
-/// How long a start waits for the quorum.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stop waits for the disk. Whatever was answered is on it already.
 const GRACE: Duration = Duration::from_secs(5);
+/// After so long without a controller an operator wants to hear of it, again and again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The quorum's leader says so often that it is there; who hears nothing for the longer times stands for election. Long
+/// enough that two busy cores cause no election, short enough that a leader which is cut off is replaced within a second.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+const ELECTION_MIN: Duration = Duration::from_millis(500);
+const ELECTION_MAX: Duration = Duration::from_millis(800);
 
 /// Partitions that one request may add: as many as Kafka allows.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
@@ -35,23 +42,19 @@ pub enum LaneError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
-    Initialize(#[from] InitializeError),
+    FirstStart(#[from] FirstStartError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error(transparent)]
     Dirs(#[from] DirsError),
     #[error("{}: another process is using this metadata log", .0.display())]
     InUse(PathBuf),
     #[error("the metadata log cannot be used: {0}")]
     Failed(String),
-    #[error("the metadata quorum was not ready within {} s", PATIENCE.as_secs())]
-    NotReady,
     #[error(
         "CLUSTER_ID is {asked}, but these directories belong to cluster {found}; correct it or choose other directories"
     )]
     ClusterId { asked: String, found: String },
-    #[error(
-        "{}: holds no metadata, but {} is a partition of cluster {cluster}; restore that cluster's metadata.log.dir, or move its partitions away to begin a new cluster; no partition was touched", metadata.display(), partition.display()
-    )]
-    MetadataLost { metadata: PathBuf, partition: PathBuf, cluster: String },
     #[error("the cluster could not be formed: {0}")]
     Form(ErrorCode),
     #[error(transparent)]
@@ -60,8 +63,7 @@ pub enum LaneError {
 
 /// The running quorum.
 pub struct MetadataLane {
-    metadata: Metadata,
-    status: watch::Receiver<raft::Status>,
+    running: Running,
     thread: Thread,
 }
 
@@ -74,36 +76,45 @@ struct Thread {
 }
 
 impl MetadataLane {
-    /// Starts the quorum on its thread, forms the cluster if there is none, and checks that it is the right one.
+    /// Starts the quorum on its thread, waits for the cluster or forms it, and checks that it is the right one.
     pub async fn start(parts: &Parts, asked_id: Option<String>) -> Result<MetadataLane, LaneError> {
         let (tell, started) = oneshot::channel();
+        let (lost, no_cluster) = oneshot::channel();
         let dir = parts.config.metadata_log_dir.join(DIRECTORY);
         let lock = claim(&*parts.env.disk, &dir)?;
-        let setup = Setup::of(parts, dir)?;
+        let setup = Setup::of(parts, dir, asked_id.clone())?;
         let thread = Thread::spawn(move |stopped| {
-            run(setup, tell, stopped);
+            metadata_thread::run(setup, tell, lost, stopped);
             drop(lock);
         })?;
         let died = || LaneError::Failed("its thread ended".into());
-        let (metadata, status) = started.await.map_err(|_| died())??;
-        let lane = MetadataLane { metadata, status, thread };
-        lane.form(parts, asked_id).await?;
+        let running = started.await.map_err(|_| died())??;
+        let lane = MetadataLane { running, thread };
+        tokio::select! {
+            formed = lane.form(parts, asked_id) => formed?,
+            Ok(lost) = no_cluster => return Err(lost),
+        }
         Ok(lane)
     }
 
+    /// What runs on the thread.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
     pub fn metadata(&self) -> Metadata {
-        self.metadata.clone()
+        self.running.metadata.clone()
     }
 
     /// Whether this node is the only voter.
     pub fn is_alone(&self) -> bool {
-        let status = self.status.borrow();
+        let status = self.running.metadata.status().borrow().clone();
         status.voters.keys().eq([&status.node_id])
     }
 
     /// Returns once the quorum has stopped by itself.
     pub async fn failure(&self) -> LaneError {
-        let (mut status, mut failure) = (self.status.clone(), self.metadata.failure());
+        let (mut status, mut failure) = (self.metadata().status(), self.metadata().failure());
         let failed = |status: &raft::Status| matches!(status.state, State::Failed(_));
         tokio::select! {
             Ok(status) = status.wait_for(failed) => match &status.state {
@@ -124,22 +135,33 @@ impl MetadataLane {
         let known = parts.dirs.cluster_id();
         let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(Uuid::new_v4()));
         let form = FormCluster { cluster_id: wanted, features: parts::finalised() };
-        let found = self.metadata.submit(form).await.map_err(LaneError::Form)?;
+        let found = loop {
+            match self.running.metadata.submit(form.clone()).await {
+                // It changes nothing the second time.
+                Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => {}
+                formed => break formed.map_err(LaneError::Form)?,
+            }
+        };
         if let Some(asked) = asked_id.filter(|asked| *asked != found) {
             return Err(LaneError::ClusterId { asked, found });
         }
         Ok(parts.dirs.set_cluster_id(&found)?)
     }
 
-    /// Waits until this node may decide.
+    /// Waits until someone may decide.
     async fn ready(&self) -> Result<(), LaneError> {
-        let mut status = self.status.clone();
-        let settled = |status: &raft::Status| status.leader_ready || matches!(status.state, State::Failed(_));
-        let settled = tokio::time::timeout(PATIENCE, status.wait_for(settled)).await;
-        let status = settled.map_err(|_| LaneError::NotReady)?.map_err(|_| LaneError::NotReady)?;
-        match &status.state {
-            State::Failed(why) => Err(LaneError::Failed(why.clone())),
-            _ => Ok(()),
+        let mut status = self.running.metadata.status();
+        let settled =
+            |status: &raft::Status| status.leader.is_some() || matches!(status.state, State::Failed(_));
+        loop {
+            match tokio::time::timeout(PATIENCE, status.wait_for(settled)).await {
+                Err(_) => tracing::info!("there is no controller yet: a majority of the voters must be up"),
+                Ok(Err(_)) => return Err(LaneError::Failed("it stopped".into())),
+                Ok(Ok(status)) => match &status.state {
+                    State::Failed(why) => return Err(LaneError::Failed(why.clone())),
+                    _ => return Ok(()),
+                },
+            }
         }
     }
 }
@@ -167,43 +189,82 @@ impl Thread {
 }
 
 /// What the thread needs.
-struct Setup {
-    settings: raft::Settings,
-    disk: Arc<dyn Disk>,
-    seat: Seat,
-    /// Why a log that is empty must not be begun.
-    lost: Option<LaneError>,
+pub struct Setup {
+    pub settings: raft::Settings,
+    pub disk: Arc<dyn Disk>,
+    pub seat: Seat,
+    pub first: FirstStart,
+    /// Where other nodes are answered: name and address to bind.
+    pub listeners: Vec<(String, HostPort)>,
+    pub backlog: i32,
+    pub server: net::Settings,
+    /// The listener by which brokers reach each other.
+    pub broker_listener: String,
+    /// How long a broker may be silent.
+    pub session: Duration,
 }
 
 impl Setup {
-    fn of(parts: &Parts, dir: PathBuf) -> Result<Setup, LaneError> {
-        let disk = parts.env.disk.clone();
+    fn of(parts: &Parts, dir: PathBuf, asked_id: Option<String>) -> Result<Setup, LaneError> {
+        let (disk, config) = (parts.env.disk.clone(), &parts.config);
         let node_id = raft_node_id(&*disk, &dir)?;
         let seat = Seat {
-            node: parts.config.node_id,
+            node: config.node_id,
             policy: Policy {
-                config: BrokerConfig::clone(&parts.config),
+                config: BrokerConfig::clone(config),
                 max_partitions_per_request: MAX_PARTITIONS_PER_REQUEST,
             },
             clock: parts.clock,
             fresh_id: Box::new(Uuid::new_v4),
         };
-        let lost = metadata_lost(&parts.dirs, &dir)?;
-        Ok(Setup { settings: raft::Settings::new(node_id, dir), disk, seat, lost })
+        let settings = raft::Settings {
+            heartbeat: HEARTBEAT,
+            election_min: ELECTION_MIN,
+            election_max: ELECTION_MAX,
+            ..raft::Settings::new(node_id, dir.clone())
+        };
+        let listeners =
+            config.listeners.iter().filter(|one| config.controller_listener_names.contains(&one.name));
+        Ok(Setup {
+            first: FirstStart {
+                data: partitions_of_a_cluster(&parts.dirs)?.map(|path| (dir.clone(), path)),
+                ..first_start(config, node_id, parts.dirs.cluster_id().or(asked_id))
+            },
+            settings,
+            disk,
+            seat,
+            listeners: listeners.map(|one| (one.name.clone(), one.address.clone())).collect(),
+            backlog: config.socket_listen_backlog,
+            server: parts::server_settings(config),
+            broker_listener: config.inter_broker_listener_name.clone(),
+            session: Duration::from_millis(config.broker_session_timeout_ms.max(1) as u64),
+        })
     }
 }
 
-/// What an empty log in `dir` means where there are partitions of a cluster: a new one would put them all aside.
-fn metadata_lost(dirs: &LogDirs, dir: &Path) -> io::Result<Option<LaneError>> {
-    let Some(cluster) = dirs.cluster_id() else { return Ok(None) };
+fn first_start(config: &BrokerConfig, member: u64, cluster_id: Option<String>) -> FirstStart {
+    let voters: Vec<_> =
+        config.controller_quorum_voters.iter().map(|voter| (voter.id, voter.address.clone())).collect();
+    let own = voters.iter().find(|(id, _)| *id == config.node_id).map(|(_, at)| at.clone());
+    let bound = config.listeners.iter().find(|one| config.controller_listener_names.contains(&one.name));
+    let at = own.or(bound.map(|one| one.address.clone()));
+    let at = at.unwrap_or(HostPort { host: "localhost".into(), port: 0 });
+    FirstStart { node: config.node_id, member, at, cluster_id, data: None, voters }
+}
+
+/// A partition of a cluster among the data: an empty metadata log beside it would put it aside.
+fn partitions_of_a_cluster(dirs: &LogDirs) -> io::Result<Option<PathBuf>> {
+    if dirs.cluster_id().is_none() {
+        return Ok(None);
+    }
     for data in dirs.all() {
         let found = match data.partitions() {
             Err(_) if !data.is_online() => continue,
             found => found?,
         };
         let in_use = |found: &PartitionDir| matches!(found.kind, DirKind::Current | DirKind::Future);
-        if let Some(PartitionDir { path: partition, .. }) = found.into_iter().find(in_use) {
-            return Ok(Some(LaneError::MetadataLost { metadata: dir.to_owned(), partition, cluster }));
+        if let Some(partition) = found.into_iter().find(in_use) {
+            return Ok(Some(partition.path));
         }
     }
     Ok(None)
@@ -237,46 +298,6 @@ fn mint_node_id(disk: &dyn Disk, path: &Path) -> Result<u64, LaneError> {
     let id = (Uuid::new_v4().as_u128() as u64) >> 1;
     replace_file(disk, path, id.to_string().as_bytes())?;
     Ok(id)
-}
-
-type Started = Result<(Metadata, watch::Receiver<raft::Status>), LaneError>;
-
-fn run(setup: Setup, tell: oneshot::Sender<Started>, stopped: oneshot::Receiver<()>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return drop(tell.send(Err(error.into()))),
-    };
-    runtime.block_on(async {
-        let (machine, images) = MetadataMachine::new();
-        match start(setup, machine, images).await {
-            Err(error) => drop(tell.send(Err(error))),
-            Ok((quorum, metadata)) => {
-                // The starter is gone only if the process is ending.
-                let _ = tell.send(Ok((metadata, quorum.status())));
-                let _ = stopped.await;
-                quorum.shutdown().await;
-            }
-        }
-    });
-}
-
-async fn start(
-    setup: Setup,
-    machine: MetadataMachine,
-    images: Images,
-) -> Result<(Quorum, Metadata), LaneError> {
-    let Setup { settings, disk, seat, lost } = setup;
-    let id = settings.node_id;
-    let quorum = Quorum::start(settings, disk, Box::new(machine), Alone).await?;
-    if quorum.is_empty() {
-        if let Some(lost) = lost {
-            quorum.shutdown().await;
-            return Err(lost);
-        }
-        quorum.initialize(BTreeMap::from([(id, String::new())])).await?;
-    }
-    let metadata = Metadata::start(quorum.clone(), images, seat);
-    Ok((quorum, metadata))
 }
 
 #[cfg(test)]

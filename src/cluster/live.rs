@@ -29,7 +29,7 @@ impl Node {
         let quorum = Quorum::start(settings, disk, Box::new(machine), Alone).await.expect("a working disk");
         let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 10_000 };
         let seat = Seat { node: 1, policy, clock: Clock::start(), fresh_id: Box::new(Uuid::new_v4) };
-        let metadata = Metadata::start(quorum.clone(), images, seat);
+        let metadata = Metadata::start(quorum.clone(), images, seat, Arc::new(super::Alone));
         Node { quorum, metadata }
     }
 

@@ -3,23 +3,27 @@
 //!
 //! ```text
 //!  Command ──► controller (pure) ──► Entry of Changes ──► raft ──► Image ──► readers, reconcilers
-//!                  ▲ scratch image                                  │
-//!                  └──────────────── rebuilt from ◄─────────────────┘
+//!      ▲           ▲ scratch image                                  │
+//!      │           └──────────────── rebuilt from ◄─────────────────┘
+//!      └── forwarded by every node to the one that leads the quorum
 //! ```
 
 pub mod change;
 pub mod controller;
+mod forward;
 #[cfg(test)]
 mod golden;
 pub mod image;
 #[cfg(test)]
 mod live;
+pub mod liveness;
 mod machine;
 mod metadata;
 mod office;
 mod round;
 
 pub use change::{Change, Entry};
+pub use forward::{Alone, Unsent, Way};
 pub use image::Image;
 pub use machine::{Images, MetadataMachine};
 pub use metadata::Metadata;

@@ -5,6 +5,7 @@
 //! names a predecessor that is no longer the last, and has no effect.
 
 use super::controller::{Command, Inputs, Policy};
+use super::forward::Answered;
 use super::image::Image;
 use super::machine::{APPLIED, Images};
 use super::round::Round;
@@ -34,18 +35,18 @@ type Jobs = mpsc::Receiver<Box<dyn Job>>;
 pub(super) trait Job: Send {
     /// Decides upon `image`; the answer is kept for [`Job::finish`].
     fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<super::Change>;
-    /// Tells the answer if what was decided took effect, else `outcome`'s error.
-    fn finish(self: Box<Self>, outcome: Result<(), ErrorCode>);
+    /// Tells the answer if what was decided took effect, which the image of that index shows, else `outcome`'s error.
+    fn finish(self: Box<Self>, outcome: Result<u64, ErrorCode>);
 }
 
 struct Waiting<C: Command> {
     command: C,
     answer: Result<C::Answer, ErrorCode>,
-    asker: oneshot::Sender<Result<C::Answer, ErrorCode>>,
+    asker: oneshot::Sender<Answered<C::Answer>>,
 }
 
 /// Where the answer to a command will come.
-type Reply<C> = oneshot::Receiver<Result<<C as Command>::Answer, ErrorCode>>;
+pub(super) type Reply<C> = oneshot::Receiver<Answered<<C as Command>::Answer>>;
 
 pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
     let (asker, answer) = oneshot::channel();
@@ -62,9 +63,10 @@ impl<C: Command> Job for Waiting<C> {
         changes
     }
 
-    fn finish(self: Box<Self>, outcome: Result<(), ErrorCode>) {
+    fn finish(self: Box<Self>, outcome: Result<u64, ErrorCode>) {
+        let Waiting { answer, asker, .. } = *self;
         // Whoever asked may have gone: then nobody needs to be told.
-        let _ = self.asker.send(outcome.and(self.answer));
+        let _ = asker.send(outcome.and_then(|index| Ok((index, answer?))));
     }
 }
 
@@ -150,18 +152,24 @@ impl Office {
     }
 }
 
-async fn commit(quorum: &Quorum, round: Round) -> Result<(), ErrorCode> {
-    let Some(entry) = round.into_entry() else { return Ok(()) };
+/// The index of the image that shows what the round decided. NOT_CONTROLLER if it has no effect, now or later.
+async fn commit(quorum: &Quorum, round: Round) -> Result<u64, ErrorCode> {
+    let seen = round.seen();
+    let Some(entry) = round.into_entry() else { return Ok(seen) };
     match quorum.propose(Bytes::from(entry.encode())).await {
-        Ok(committed) if committed.answer == APPLIED => Ok(()),
+        Ok(committed) if committed.answer == APPLIED => Ok(committed.at.index),
         Ok(_) => Err(ErrorCode::NotController),
         Err(error @ ProposeError::TooLarge(_)) => {
             tracing::warn!("metadata entry not proposed: {error}");
             Err(ErrorCode::PolicyViolation)
         }
-        Err(error) => {
+        Err(error @ (ProposeError::NotLeader { .. } | ProposeError::Stopped)) => {
             tracing::info!("metadata entry not committed: {error}");
             Err(ErrorCode::NotController)
+        }
+        Err(error @ ProposeError::Unknown) => {
+            tracing::info!("metadata entry not known to be committed: {error}");
+            Err(ErrorCode::RequestTimedOut)
         }
     }
 }

@@ -55,6 +55,11 @@ impl Round {
         Ok(())
     }
 
+    /// The index of the image that it stands upon.
+    pub fn seen(&self) -> u64 {
+        self.scratch.applied.index
+    }
+
     pub fn is_full(&self) -> bool {
         self.bytes >= FULL
     }

@@ -59,6 +59,8 @@ pub struct BrokerConfig {
     /// Empty if none was configured: this node alone.
     pub controller_quorum_voters: Vec<Voter>,
     pub controller_quorum_bootstrap_servers: Vec<HostPort>,
+    pub broker_heartbeat_interval_ms: i32,
+    pub broker_session_timeout_ms: i32,
 
     /// Data directories, absolute, never empty.
     pub log_dirs: Vec<PathBuf>,
@@ -160,6 +162,8 @@ impl BrokerConfig {
             inter_broker_listener_name: network.inter_broker_name,
             controller_quorum_voters: read.voters()?,
             controller_quorum_bootstrap_servers: read.bootstrap_servers()?,
+            broker_heartbeat_interval_ms: read.int("broker.heartbeat.interval.ms"),
+            broker_session_timeout_ms: read.int("broker.session.timeout.ms"),
             metadata_log_dir: metadata_dir.or_else(|| log_dirs.first().cloned()).unwrap_or_default(),
             log_dirs,
             num_partitions: read.int("num.partitions"),

@@ -7,16 +7,17 @@ use crate::cluster::Image;
 use crate::cluster::change::*;
 use crate::cluster::image::{Broker, Feature, Listener};
 use crate::types::{BrokerId, ErrorCode, Uuid};
+use serde::{Deserialize, Serialize};
 
 /// Gives the cluster its id and first feature levels, unless it has an id.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FormCluster {
     pub cluster_id: String,
     pub features: Vec<(String, i16)>,
 }
 
 /// A broker's process has started. It stays fenced until it says that it is ready.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     pub id: BrokerId,
     pub incarnation: Uuid,
@@ -30,21 +31,21 @@ pub struct RegisterBroker {
 }
 
 /// The broker has caught up, recovered its logs and opened its partitions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnfenceBroker {
     pub id: BrokerId,
     pub epoch: i64,
 }
 
 /// The broker is gone, or going.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FenceBroker {
     pub id: BrokerId,
     pub epoch: i64,
 }
 
 /// An operator says that the broker will not come back.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnregisterBroker {
     pub id: BrokerId,
 }

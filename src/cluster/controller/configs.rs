@@ -7,31 +7,32 @@ use crate::cluster::change::{Change, ConfigRemoved, ConfigSet};
 use crate::cluster::image::{ConfigResource, Image, ResourceKind};
 use crate::config::{self, Invalid, ListChange, Overrides, Scope};
 use crate::types::ErrorCode;
+use serde::{Deserialize, Serialize};
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 /// Changes single keys (IncrementalAlterConfigs).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlterConfigs {
     pub resources: Vec<ResourceChanges>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceChanges {
     pub resource: ConfigResource,
     pub changes: Vec<KeyChange>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyChange {
     pub key: String,
     pub operation: ConfigOperation,
     pub value: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOperation {
     Set,
     Delete,
@@ -42,14 +43,14 @@ pub enum ConfigOperation {
 }
 
 /// Replaces all values of each resource (the legacy AlterConfigs).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplaceConfigs {
     pub resources: Vec<ResourceValues>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceValues {
     pub resource: ConfigResource,
     pub values: Vec<(String, Option<String>)>,

@@ -7,16 +7,17 @@ use super::replicas::check_brokers;
 use super::{Command, Decision, Inputs, Outcome, Refusal};
 use crate::cluster::image::{Image, TopicImage};
 use crate::types::{BrokerId, ErrorCode};
+use serde::{Deserialize, Serialize};
 
 /// Adds partitions to topics, each on its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CreatePartitions {
     pub topics: Vec<NewPartitions>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewPartitions {
     pub topic: String,
     /// Partitions that the topic shall have in all.

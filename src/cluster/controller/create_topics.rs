@@ -9,17 +9,18 @@ use crate::cluster::change::{Change, ConfigSet, PartitionChanged, TopicCreated};
 use crate::cluster::image::{ConfigResource, Image};
 use crate::config::{self, Overrides, Scope};
 use crate::types::{BrokerId, ErrorCode, Uuid};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Makes topics, each on its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CreateTopics {
     pub topics: Vec<NewTopic>,
     /// Only say what would happen.
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NewTopic {
     pub name: String,
     /// -1: the default, or as many as `assignments`.
@@ -32,7 +33,7 @@ pub struct NewTopic {
 }
 
 /// A topic that was made, or would have been.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Nil if it was only validated.
     pub id: Uuid,

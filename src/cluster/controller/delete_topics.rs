@@ -5,22 +5,23 @@ use super::{Command, Decision, Inputs, Outcome, Refusal};
 use crate::cluster::change::{Change, ConfigRemoved, DeletionConfirmed, TopicDeleted};
 use crate::cluster::image::{ConfigResource, Image, TopicImage};
 use crate::types::{BrokerId, ErrorCode, Uuid};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Deletes topics, each on its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteTopics {
     pub topics: Vec<TopicRef>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TopicRef {
     Name(String),
     Id(Uuid),
 }
 
 /// What is known of the topic asked for, and what became of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeletedTopic {
     pub name: Option<String>,
     pub id: Option<Uuid>,
@@ -106,7 +107,7 @@ fn deletion(topic: &TopicImage, image: &Image) -> Vec<Change> {
 }
 
 /// Says that `broker` holds no directory of these deleted topics any more, in any log directory it ever had.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmDeletions {
     pub broker: BrokerId,
     pub topics: Vec<Uuid>,

@@ -29,13 +29,16 @@ pub use delete_topics::{ConfirmDeletions, DeleteTopics, DeletedTopic, TopicRef};
 pub use names::name_fault;
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
 
+use super::forward::Numbered;
 use super::{Change, Image};
 use crate::config::BrokerConfig;
-use crate::types::{ErrorCode, Now, Uuid};
+use crate::types::{ErrorCode, Now, Uuid, error_code};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-/// Something asked of the controller.
-pub trait Command: Send + 'static {
-    type Answer: Send + 'static;
+/// Something asked of the controller, by this node or by another one (`forward` knows its number).
+pub trait Command: Numbered + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
 
     /// The changes that `image` needs to satisfy this, and what to tell whoever asked once they are committed.
     fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<Self::Answer>;
@@ -66,8 +69,9 @@ pub struct Policy {
 }
 
 /// Why one item was refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
+    #[serde(with = "error_code")]
     pub code: ErrorCode,
     pub message: String,
 }

@@ -5,19 +5,20 @@ use super::{Command, Decision, Inputs};
 use crate::cluster::Image;
 use crate::cluster::change::{Change, ProducerIdsAllocated};
 use crate::types::{BrokerId, ErrorCode};
+use serde::{Deserialize, Serialize};
 
 /// Ids in a block.
 const BLOCK: i32 = 1000;
 
 /// Gives a broker a block of producer ids of its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AllocateProducerIds {
     pub broker: BrokerId,
     pub broker_epoch: i64,
 }
 
 /// Ids `first .. first + count`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIds {
     pub first: i64,
     pub count: i32,

@@ -11,8 +11,6 @@ pub(super) const KEYS: &[Key] = &[
     text("authorizer.class.name").default(""),
     flag("auto.leader.rebalance.enable").default("true"),
     int("background.threads").default("10").at_least(1).cluster_wide(),
-    int("broker.heartbeat.interval.ms").default("2000"),
-    int("broker.session.timeout.ms").default("9000"),
     class("client.quota.callback.class"),
     list("config.providers").default("").cluster_wide(),
     int("connection.failed.authentication.delay.ms").default("100").at_least(0),

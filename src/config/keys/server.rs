@@ -32,6 +32,12 @@ pub(super) const KEYS: &[Key] = &[
     list("controller.quorum.bootstrap.servers")
         .default("")
         .doc("Addresses at which a node without listed voters finds the controllers."),
+    int("broker.heartbeat.interval.ms")
+        .default("250")
+        .doc("How often a broker tells the controller that it lives."),
+    int("broker.session.timeout.ms")
+        .default("1500")
+        .doc("A broker that was silent for so long leads nothing any more; one whose process died is noticed at once."),
     list("log.dir")
         .default("drave-data")
         .doc("Data directory, used if log.dirs is not set; relative paths start at the working directory."),

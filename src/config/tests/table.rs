@@ -25,6 +25,9 @@ const OWN_DEFAULTS: &[(&str, &str)] = &[
     ("socket.send.buffer.bytes", "-1"),
     ("socket.receive.buffer.bytes", "-1"),
     ("socket.listen.backlog.size", "1024"),
+    // A silent broker is replaced within seconds; its process dying is noticed by its connections.
+    ("broker.heartbeat.interval.ms", "250"),
+    ("broker.session.timeout.ms", "1500"),
     // What is served.
     ("group.coordinator.rebalance.protocols", "classic"),
     // Names of Java classes.

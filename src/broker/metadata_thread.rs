@@ -1,0 +1,98 @@
+//! The thread of the metadata: the quorum, the controller, and what other nodes say, on a runtime of their own.
+
+use super::metadata_lane::{LaneError, Setup};
+use crate::cluster::{Metadata, MetadataMachine};
+use crate::net::{Listener, Server};
+use crate::peer::{FirstStart, Guard, Members, News, Service};
+use raft::Quorum;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// What nodes may have to tell the guard at once.
+const NEWS: usize = 1024;
+/// How long other nodes are answered after the stop.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The thread, as the rest of the broker sees it.
+#[derive(Clone)]
+pub struct Running {
+    pub metadata: Metadata,
+    pub quorum: Quorum,
+    pub members: Members,
+    /// What this node itself has to tell its guard.
+    pub news: mpsc::Sender<News>,
+    /// Where work belongs that must never wait for data.
+    pub runtime: Handle,
+}
+
+/// Where the thread tells that it runs, or why not.
+pub type Tell = oneshot::Sender<Result<Running, LaneError>>;
+
+/// Runs until `stopped`. An empty node looks for its cluster meanwhile; `lost` is told if it can have none.
+pub fn run(setup: Setup, tell: Tell, lost: oneshot::Sender<LaneError>, stopped: oneshot::Receiver<()>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(tell.send(Err(error.into()))),
+    };
+    runtime.block_on(async {
+        let first = setup.first.clone();
+        let server = Server::new(setup.server.clone());
+        let running = match start(setup, &server).await {
+            Ok(running) => running,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        // The starter is gone only if the process is ending.
+        let _ = tell.send(Ok(running.clone()));
+        tokio::spawn(find_cluster(first, running.clone(), lost));
+        let _ = stopped.await;
+        server.stop(GRACE).await;
+        running.quorum.shutdown().await;
+    });
+}
+
+async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
+    let Setup { settings, disk, seat, first, listeners, backlog, broker_listener, session, .. } = setup;
+    let bind =
+        |(name, at): (String, crate::config::HostPort)| Listener::bind(&name, &at.host, at.port, backlog);
+    let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let (machine, images) = MetadataMachine::new();
+    let (member, clock) = (settings.node_id, seat.clock);
+    let members = Members::new(member);
+    let quorum = Quorum::start(settings, disk, Box::new(machine), members.clone()).await?;
+    let metadata = Metadata::start(quorum.clone(), images, seat, Arc::new(members.clone()));
+    let (news, heard) = mpsc::channel(NEWS);
+    let service = Service {
+        node: first.node,
+        member,
+        quorum: quorum.clone(),
+        metadata: metadata.clone(),
+        news: news.clone(),
+    };
+    for listener in listeners {
+        let service = service.clone();
+        server.serve(listener, move |peer, frame| {
+            let service = service.clone();
+            async move { service.serve(peer, frame).await }
+        });
+    }
+    let guard = Guard {
+        node: first.node,
+        quorum: quorum.clone(),
+        metadata: metadata.clone(),
+        members: members.clone(),
+        listener: broker_listener,
+        session,
+        clock,
+    };
+    tokio::spawn(guard.run(heard));
+    Ok(Running { metadata, quorum, members, news, runtime: Handle::current() })
+}
+
+async fn find_cluster(first: FirstStart, running: Running, lost: oneshot::Sender<LaneError>) {
+    if let Err(error) = first.run(&running.quorum, &running.members).await {
+        // Whoever would hear it is gone only if the process is ending.
+        let _ = lost.send(error.into());
+    }
+}

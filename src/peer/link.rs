@@ -1,0 +1,242 @@
+//! A connection to another node, for as long as it holds.
+
+use crate::config::HostPort;
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+/// Requests that may wait to be written.
+const QUEUE: usize = 64;
+/// Who has said nothing for so long while a request waits is gone, whatever the connection says.
+const SILENCE: Duration = Duration::from_secs(1);
+/// The largest answer that is taken, bytes.
+const MAX_ANSWER: usize = 256 << 20;
+/// The correlation id and the empty tagged fields of an answer's header.
+const ANSWER_HEADER: usize = 5;
+
+/// No answer: refused, no route, unknown name, cut off, or silent for too long. All are treated alike.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{address} cannot be reached: {why}")]
+pub struct Unreachable {
+    pub address: String,
+    pub why: String,
+    /// The request did not leave this node.
+    pub unsent: bool,
+}
+
+/// The way to one address. A name is resolved each time it is dialled.
+#[derive(Debug)]
+pub struct Link {
+    address: HostPort,
+    live: tokio::sync::Mutex<Option<Arc<Live>>>,
+}
+
+/// An open connection. Dropping it closes it.
+#[derive(Debug)]
+struct Live {
+    requests: mpsc::Sender<Bytes>,
+    waiting: Arc<Mutex<Waiting>>,
+    next: AtomicI32,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Who waits for an answer, by correlation id.
+#[derive(Debug)]
+struct Waiting {
+    askers: HashMap<i32, oneshot::Sender<Bytes>>,
+    /// When the last answer came.
+    heard: Instant,
+    closed: bool,
+}
+
+impl Link {
+    pub fn new(address: HostPort) -> Link {
+        Link { address, live: tokio::sync::Mutex::default() }
+    }
+
+    /// Sends one request, whose body is `body`, and waits for the body of its answer for at most `limit`.
+    pub async fn call(
+        &self,
+        key: i16,
+        version: i16,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<Bytes, Unreachable> {
+        let deadline = Instant::now() + limit;
+        let live = match timeout_at(deadline, self.connected()).await {
+            Ok(Ok(live)) => live,
+            Ok(Err(error)) => return Err(self.unreachable(error.to_string(), true)),
+            Err(_) => return Err(self.unreachable("silence".into(), true)),
+        };
+        match timeout_at(deadline, live.ask(key, version, body)).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(self.unreachable("the connection was closed".into(), false)),
+            Err(_) => {
+                self.drop_if_silent(&live).await;
+                Err(self.unreachable("no answer in time".into(), false))
+            }
+        }
+    }
+
+    /// Whether anyone answers there: dials anew, whatever is open.
+    pub async fn dial(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, connect(&self.address)).await.is_ok_and(|dialled| dialled.is_ok())
+    }
+
+    async fn connected(&self) -> io::Result<Arc<Live>> {
+        let mut live = self.live.lock().await;
+        if let Some(live) = live.as_ref().filter(|live| !live.waiting.lock().closed) {
+            return Ok(live.clone());
+        }
+        let opened = Arc::new(Live::open(connect(&self.address).await?));
+        *live = Some(opened.clone());
+        Ok(opened)
+    }
+
+    async fn drop_if_silent(&self, silent: &Arc<Live>) {
+        if silent.waiting.lock().heard.elapsed() < SILENCE {
+            return;
+        }
+        let mut live = self.live.lock().await;
+        if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, silent)) {
+            *live = None;
+        }
+    }
+
+    fn unreachable(&self, why: String, unsent: bool) -> Unreachable {
+        Unreachable { address: self.address.to_string(), why, unsent }
+    }
+}
+
+/// The first of the host's addresses that accepts.
+async fn connect(address: &HostPort) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for found in tokio::net::lookup_host((address.host.as_str(), address.port)).await? {
+        match TcpStream::connect(found).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl Live {
+    fn open(stream: TcpStream) -> Live {
+        let (input, output) = stream.into_split();
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let waiting =
+            Arc::new(Mutex::new(Waiting { askers: HashMap::new(), heard: Instant::now(), closed: false }));
+        let tasks =
+            [tokio::spawn(write(output, queue, waiting.clone())), tokio::spawn(read(input, waiting.clone()))];
+        Live { requests, waiting, next: AtomicI32::new(0), tasks }
+    }
+
+    /// `None` if the connection ends before the answer.
+    async fn ask(&self, key: i16, version: i16, body: &[u8]) -> Option<Bytes> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (asker, answer) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.closed {
+                return None;
+            }
+            if waiting.askers.is_empty() {
+                waiting.heard = Instant::now();
+            }
+            waiting.askers.insert(id, asker);
+        }
+        let _leaving = Leaving { waiting: &self.waiting, id };
+        self.requests.send(frame(key, version, id, body)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Forgets who no longer waits.
+struct Leaving<'a> {
+    waiting: &'a Mutex<Waiting>,
+    id: i32,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().askers.remove(&self.id);
+    }
+}
+
+/// A whole frame with a flexible header (v2), without client id.
+fn frame(key: i16, version: i16, id: i32, body: &[u8]) -> Bytes {
+    const HEADER: usize = 2 + 2 + 4 + 2 + 1;
+    let mut frame = BytesMut::with_capacity(4 + HEADER + body.len());
+    frame.put_i32((HEADER + body.len()) as i32);
+    frame.put_i16(key);
+    frame.put_i16(version);
+    frame.put_i32(id);
+    frame.put_i16(-1);
+    frame.put_u8(0);
+    frame.put_slice(body);
+    frame.freeze()
+}
+
+async fn write(mut output: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>, waiting: Arc<Mutex<Waiting>>) {
+    while let Some(frame) = queue.recv().await {
+        if output.write_all(&frame).await.is_err() {
+            break;
+        }
+    }
+    close(&waiting);
+}
+
+async fn read(mut input: OwnedReadHalf, waiting: Arc<Mutex<Waiting>>) {
+    // However it ends, nobody waits any longer.
+    let _ended = answers(&mut input, &waiting).await;
+    close(&waiting);
+}
+
+async fn answers(input: &mut OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Result<()> {
+    loop {
+        let len = input.read_i32().await?;
+        let len = usize::try_from(len).ok().filter(|len| (ANSWER_HEADER..=MAX_ANSWER).contains(len));
+        let len = len.ok_or(io::ErrorKind::InvalidData)?;
+        let mut answer = BytesMut::with_capacity(len);
+        let mut input = (&mut *input).take(len as u64);
+        while answer.len() < len {
+            if input.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let body = answer.split_off(ANSWER_HEADER).freeze();
+        let id = i32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
+        let mut waiting = waiting.lock();
+        waiting.heard = Instant::now();
+        if let Some(asker) = waiting.askers.remove(&id) {
+            // One that has given up wants it no more.
+            let _ = asker.send(body);
+        }
+    }
+}
+
+fn close(waiting: &Mutex<Waiting>) {
+    let mut waiting = waiting.lock();
+    waiting.closed = true;
+    waiting.askers.clear();
+}

@@ -1,0 +1,156 @@
+//! The members of the quorum, and the way to each.
+
+use super::link::{Link, Unreachable};
+use super::{COMMAND, RAFT, VERSION};
+use crate::cluster::{Unsent, Way};
+use crate::config::HostPort;
+use crate::types::BrokerId;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Messages up to this size (votes, heartbeats) have a connection of their own, so that they never wait behind entries
+/// and snapshots. Bytes.
+const SMALL: usize = 512;
+/// The first byte of an answer to a message: it was for this member.
+const TAKEN: u8 = 0;
+const NOT_ME: u8 = 1;
+
+/// The connections from this member to the others.
+#[derive(Clone, Debug)]
+pub struct Members {
+    me: u64,
+    links: Arc<Mutex<HashMap<String, Arc<Links>>>>,
+}
+
+#[derive(Debug)]
+struct Links {
+    small: Link,
+    large: Link,
+}
+
+/// How the quorum writes down where a node is: `node@host:port`.
+pub fn address(node: BrokerId, at: &HostPort) -> String {
+    format!("{node}@{at}")
+}
+
+/// Reads what [`address`] wrote.
+pub fn parse(address: &str) -> Option<(BrokerId, HostPort)> {
+    let (node, at) = address.split_once('@')?;
+    Some((node.parse().ok()?, HostPort::parse(at)?))
+}
+
+impl Members {
+    /// Nobody is dialled before there is something to say.
+    pub fn new(me: u64) -> Members {
+        Members { me, links: Arc::default() }
+    }
+
+    /// Whether anyone accepts connections at `address`.
+    pub async fn dial(&self, address: &str, limit: Duration) -> bool {
+        match self.links(address) {
+            Some(links) => links.small.dial(limit).await,
+            None => false,
+        }
+    }
+
+    /// Sends one request to whoever is at `address`, and returns the body of the answer.
+    pub(super) async fn call(
+        &self,
+        address: &str,
+        key: i16,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Unreachable> {
+        let links = self.links(address).ok_or_else(|| Unreachable {
+            address: address.to_owned(),
+            why: "this is no address".into(),
+            unsent: true,
+        })?;
+        let link = if body.len() <= SMALL { &links.small } else { &links.large };
+        link.call(key, VERSION, &body, limit).await
+    }
+
+    fn links(&self, address: &str) -> Option<Arc<Links>> {
+        let mut links = self.links.lock();
+        if let Some(known) = links.get(address) {
+            return Some(known.clone());
+        }
+        let (_, at) = parse(address)?;
+        let made = Arc::new(Links { small: Link::new(at.clone()), large: Link::new(at) });
+        links.insert(address.to_owned(), made.clone());
+        Some(made)
+    }
+}
+
+/// A message to one member and from another: the ids go with it, so that a node that was wiped does not answer for the
+/// one it was.
+fn sealed(to: u64, from: u64, message: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(16 + message.len());
+    body.put_u64(to);
+    body.put_u64(from);
+    body.put_slice(message);
+    body.freeze()
+}
+
+/// Opens a message to the member `me`: who sent it, and what it says; or the answer that it was not meant for this member.
+pub(super) fn unsealed(mut body: Bytes, me: u64) -> Result<(u64, Bytes), Bytes> {
+    let head = body.try_get_u64().and_then(|to| Ok((to, body.try_get_u64()?)));
+    match head {
+        Ok((to, from)) if to == me => Ok((from, body)),
+        _ => Err(Bytes::from_static(&[NOT_ME])),
+    }
+}
+
+/// The answer to a message that was opened.
+pub(super) fn taken(answer: &[u8]) -> Bytes {
+    let mut body = BytesMut::with_capacity(1 + answer.len());
+    body.put_u8(TAKEN);
+    body.put_slice(answer);
+    body.freeze()
+}
+
+fn opened(mut answer: Bytes) -> Result<Bytes, &'static str> {
+    match answer.first() {
+        Some(&TAKEN) => Ok(answer.split_off(1)),
+        Some(&NOT_ME) => Err("another member of the quorum is at its address"),
+        _ => Err("its answer makes no sense"),
+    }
+}
+
+impl raft::Transport for Members {
+    async fn call(
+        &self,
+        to: &raft::Peer,
+        request: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, raft::Unreachable> {
+        let unreachable = |why: String| raft::Unreachable { id: to.id, why };
+        let answer = self.call(&to.address, RAFT, sealed(to.id, self.me, &request), limit).await;
+        opened(answer.map_err(|error| unreachable(error.to_string()))?).map_err(|why| unreachable(why.into()))
+    }
+}
+
+impl Way for Members {
+    fn ask(
+        &self,
+        leader: u64,
+        address: String,
+        request: Bytes,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<Option<Bytes>, Unsent>> {
+        let members = self.clone();
+        async move {
+            match members.call(&address, COMMAND, sealed(leader, members.me, &request), limit).await {
+                Ok(answer) => opened(answer).map(Some).map_err(|_| Unsent),
+                Err(error) if error.unsent => Err(Unsent),
+                Err(_) => Ok(None),
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,44 @@
+//! What the nodes of a cluster say to each other: private APIs on the ordinary listener code, never advertised.
+//!
+//! ```text
+//!   Link ── one connection to an address, dialled when it is needed, requests pipelined
+//!     ▲
+//!     ├── Members       Raft's messages and forwarded commands, from member to member of the quorum
+//!     ├── FirstStart    who is there, who has a cluster already
+//!     ├── Heart         a broker's heartbeat to the controller
+//!     └── Brokers       Kafka's own requests from broker to broker
+//!   Service ── answers all of these; what it hears, and whose connection ends ──► Guard ── fences, elects
+//! ```
+
+mod brokers;
+mod first_start;
+mod guard;
+mod link;
+mod members;
+mod message;
+mod pulse;
+mod service;
+
+pub use brokers::Brokers;
+pub use first_start::{FirstStart, FirstStartError};
+pub use guard::{Guard, News};
+pub use link::{Link, Unreachable};
+pub use members::{Members, address};
+pub use pulse::Heart;
+pub use service::Service;
+
+use crate::wire::header::PEER_KEYS;
+
+/// Who are you, and what do you know of a cluster?
+const HELLO: i16 = PEER_KEYS.start;
+/// A message of the quorum.
+const RAFT: i16 = PEER_KEYS.start + 1;
+/// A command for the controller.
+const COMMAND: i16 = PEER_KEYS.start + 2;
+/// A broker lives.
+const PULSE: i16 = PEER_KEYS.start + 3;
+/// A node wants to follow the quorum.
+const JOIN: i16 = PEER_KEYS.start + 4;
+
+/// The one version of all of them.
+const VERSION: i16 = 0;

@@ -1,0 +1,128 @@
+//! Answers what other nodes say.
+
+use super::guard::{News, Tie, Ties};
+use super::members::{taken, unsealed};
+use super::message::{Hello, Join, Known, Pulse, Taken, decode, encode};
+use super::{COMMAND, HELLO, JOIN, PULSE, RAFT, VERSION};
+use crate::cluster::Metadata;
+use crate::types::BrokerId;
+use crate::wire::{Chunk, Chunks, Frame, Outgoing, Peer};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
+use raft::Quorum;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// This node, as others see it.
+#[derive(Clone)]
+pub struct Service {
+    pub node: BrokerId,
+    /// Its id in the quorum.
+    pub member: u64,
+    pub quorum: Quorum,
+    pub metadata: Metadata,
+    pub news: mpsc::Sender<News>,
+}
+
+impl Service {
+    /// Serves one request of another node.
+    pub async fn serve(&self, peer: Arc<Peer>, frame: Frame) -> Outgoing {
+        let Frame { header, body } = frame;
+        if header.version != VERSION {
+            return Outgoing::Close("another release's version of a private API");
+        }
+        let id = header.correlation_id;
+        match header.api_key {
+            HELLO => reply(id, decode::<Hello>(&body).map(|hello| encode(&self.known(&hello)))),
+            PULSE => reply(id, decode::<Pulse>(&body).map(|pulse| encode(&self.pulse(&peer, pulse)))),
+            RAFT => match unsealed(body, self.member) {
+                Ok((from, message)) => self.raft(&peer, id, from, message),
+                Err(refusal) => reply(id, Some(refusal)),
+            },
+            COMMAND => match unsealed(body, self.member) {
+                Ok((_, command)) => self.command(id, command),
+                Err(refusal) => reply(id, Some(refusal)),
+            },
+            JOIN => match decode::<Join>(&body) {
+                Some(join) => self.join(id, join),
+                None => reply(id, None),
+            },
+            _ => Outgoing::Close("no private API has this key"),
+        }
+    }
+
+    fn known(&self, _asker: &Hello) -> Known {
+        let status = self.quorum.status().borrow().clone();
+        Known {
+            node: self.node,
+            member: self.member,
+            cluster_id: self.metadata.image().cluster_id.clone(),
+            has_log: !self.quorum.is_empty(),
+            leader: status.leader,
+            voters: status.voters.into_iter().collect(),
+        }
+    }
+
+    fn pulse(&self, peer: &Peer, pulse: Pulse) -> Taken {
+        if !self.quorum.status().borrow().is_leader() {
+            return Taken::NotLeader;
+        }
+        let Pulse { broker, epoch } = pulse;
+        self.tie(peer, Tie::Broker { broker, epoch });
+        // A full queue has news enough; the next heartbeat says the same.
+        let _ = self.news.try_send(News::Heard { broker, epoch });
+        Taken::Yes
+    }
+
+    /// Messages are answered side by side: one that waits for the disk holds up no heartbeat.
+    fn raft(&self, peer: &Peer, id: i32, from: u64, message: Bytes) -> Outgoing {
+        self.tie(peer, Tie::Member(from));
+        let quorum = self.quorum.clone();
+        later(id, async move { quorum.answer(message).await.map(|answer| taken(&answer)) })
+    }
+
+    fn command(&self, id: i32, command: Bytes) -> Outgoing {
+        let metadata = self.metadata.clone();
+        later(id, async move { Some(taken(&metadata.answer(command).await)) })
+    }
+
+    fn join(&self, id: i32, join: Join) -> Outgoing {
+        let quorum = self.quorum.clone();
+        later(id, async move {
+            let joined = quorum.add_learner(join.member, join.address).await;
+            Some(encode(&joined.map_or(Taken::NotLeader, |()| Taken::Yes)))
+        })
+    }
+
+    fn tie(&self, peer: &Peer, tie: Tie) {
+        if let Some(ties) = peer.state::<Ties>() {
+            ties.add(tie, &self.news);
+        }
+    }
+}
+
+fn reply(id: i32, body: Option<Bytes>) -> Outgoing {
+    match body {
+        Some(body) => Outgoing::Now(answer(id, &body)),
+        None => Outgoing::Close("the body of a private API cannot be read"),
+    }
+}
+
+/// An empty answer ends the connection.
+fn later(id: i32, work: impl Future<Output = Option<Bytes>> + Send + 'static) -> Outgoing {
+    let work = tokio::spawn(work);
+    let answered =
+        async move { work.await.ok().flatten().map_or_else(Chunks::default, |body| answer(id, &body)) };
+    Outgoing::Later(answered.boxed())
+}
+
+/// A frame with a flexible header (v1).
+fn answer(id: i32, body: &[u8]) -> Chunks {
+    let mut frame = BytesMut::with_capacity(4 + 5 + body.len());
+    frame.put_i32((5 + body.len()) as i32);
+    frame.put_i32(id);
+    frame.put_u8(0);
+    frame.put_slice(body);
+    Chunks(vec![Chunk::Bytes(frame.freeze())])
+}
