@@ -221,6 +221,24 @@ fn a_failed_sync_gives_bytes_up_for_good() {
 }
 
 #[test]
+fn a_failed_sync_of_a_directory_gives_names_up_for_good() {
+    let (mut lost, mut kept) = (0, 0);
+    for seed in 0..SEEDS {
+        let disk = disk(seed);
+        disk.open(&path("f"), Open::CreateNew).unwrap();
+        disk.inject(fault(Op::SyncDir, "/d", When::Nth(1), Errno::IO));
+        assert_eq!(code(disk.sync_dir(Path::new("/d"))), Some(Errno::IO.raw_os_error()));
+        assert!(read(&disk, "f").is_some(), "readers still see it");
+        file(&disk, "g");
+        disk.crash();
+        assert!(read(&disk, "g").is_some());
+        let survived = read(&disk, "f").is_some() as u64;
+        (kept, lost) = (kept + survived, lost + 1 - survived);
+    }
+    assert!(lost > SEEDS / 4 && kept > SEEDS / 4, "{lost} {kept}");
+}
+
+#[test]
 fn faults_strike_the_calls_they_name() {
     let disk = disk(1);
     let (a, b) = (file(&disk, "a"), file(&disk, "b"));

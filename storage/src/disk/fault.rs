@@ -52,7 +52,7 @@ pub enum When {
 }
 
 /// Calls of kind `op` at or below `under` that fail with `errno`. A failing write writes some prefix first; a failing
-/// sync gives up what was not yet on the medium, and later syncs of that file succeed without it.
+/// sync gives up what was not yet on the medium, and later syncs of that file, or directory, succeed without it.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub op: Op,
@@ -287,7 +287,16 @@ impl Disk for FaultDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.call(Op::SyncDir, dir, |state| state.names.sync_dir(dir))
+        let mut state = self.state.lock();
+        let is_on = state.changes < state.power_until;
+        let synced = state.enter(Op::SyncDir, dir).and_then(|()| state.names.sync_dir(dir));
+        let State { names, rng, .. } = &mut *state;
+        synced.map_err(|errno| {
+            if is_on && errno != Errno::MFILE {
+                names.fail_sync_dir(dir, rng);
+            }
+            at_path(dir, errno)
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

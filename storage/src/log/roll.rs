@@ -30,7 +30,7 @@ impl LogWriter {
     }
 
     /// Closes the active segment; appends go to a new one that begins at the log end, even if a gap follows: recovery relies
-    /// on it. On an error the log is as before.
+    /// on it. On an error the log is as before, or has failed.
     pub(super) fn roll(&mut self, now: Now) -> Result<(), LogError> {
         self.close_active()?;
         if let Some(file) = self.active.unsynced_file() {
@@ -38,7 +38,7 @@ impl LogWriter {
         }
         if self.segments.len() == 1 && self.pending.has_names() {
             // Behind a first segment that a power cut has taken, the second would look like the whole log.
-            self.shared.dir.sync()?;
+            self.shared.dir.sync().inspect_err(|error| self.shared.sync_failed(error))?;
         }
         let fresh = new_segment(&self.shared.dir, self.log_end_offset, &self.config)
             .inspect_err(|_| self.take_back_roll())?;

@@ -44,6 +44,13 @@ impl Shared {
         self.failed.load(Ordering::SeqCst)
     }
 
+    /// What was to be synced may be lost, and a second try would not tell. What could not be opened has lost nothing.
+    pub fn sync_failed(&self, error: &io::Error) {
+        if !out_of_descriptors(error) {
+            self.fail();
+        }
+    }
+
     /// Does `sync` alone, and not after one that failed: the kernel tells of lost bytes once, then calls them clean. It is
     /// given the flush round of the stored epochs.
     pub fn sync_alone(&self, sync: impl FnOnce(&mut u64) -> io::Result<()>) -> Result<(), LogError> {
@@ -51,13 +58,7 @@ impl Shared {
         if self.has_failed() {
             return Err(LogError::Failed);
         }
-        let synced = sync(&mut stored_epochs).inspect_err(|error| {
-            // A file that could not be opened has lost no bytes.
-            if !out_of_descriptors(error) {
-                self.fail();
-            }
-        });
-        Ok(synced?)
+        Ok(sync(&mut stored_epochs).inspect_err(|error| self.sync_failed(error))?)
     }
 }
 

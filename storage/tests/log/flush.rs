@@ -137,6 +137,16 @@ fn a_roll_that_fails_changes_nothing() {
 }
 
 #[test]
+fn a_roll_whose_directory_cannot_be_synced_is_the_end_of_the_log() {
+    let disk = disk(10);
+    let mut log = open(&disk, CLEAN);
+    append(&mut log, batch(1, 400, 0), 0);
+    disk.inject(Fault { when: When::Nth(1), ..fault(Op::SyncDir) });
+    log.append(&mut batch(1, 400, 0), Origin::Client, 0, at(0)).unwrap_err();
+    assert!(log.has_failed());
+}
+
+#[test]
 fn a_truncation_survives_a_power_cut() {
     for seed in 0..40 {
         let disk = disk(seed);

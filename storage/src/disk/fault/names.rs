@@ -151,6 +151,18 @@ impl Names {
         Ok(())
     }
 
+    /// As after a failed fsync on Linux: some of the names in `dir` reached the medium, the others never will, though
+    /// programs still see them.
+    pub(super) fn fail_sync_dir(&mut self, dir: &Path, rng: &mut Rng) {
+        let Ok(id) = self.dir(dir) else { return };
+        let (lost, left) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition::<Vec<_>, _>(|change| change.dirs().any(|dir| dir == id));
+        self.pending = left;
+        let kept = rng.below(lost.len() + 1);
+        lost.iter().take(kept).for_each(|change| self.durable.apply(change));
+    }
+
     /// Power was lost. Either a journal kept a prefix of all changes, or each directory a prefix of its own.
     pub(super) fn crash(&mut self, rng: &mut Rng) {
         let (seed, changes) = (rng.next_u64(), self.pending.len());
