@@ -19,6 +19,7 @@ use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stock::{Stock, Stocked};
@@ -247,7 +248,10 @@ impl Reconciler {
             let running: Vec<_> = batches
                 .map(|batch| scope.spawn(move || batch.iter().map(open).collect::<Vec<_>>()))
                 .collect();
-            running.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+            running
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         });
         self.parts.table.put(slots);
     }

@@ -105,7 +105,7 @@ impl State {
 
     /// The watermark after a cut of the log: it never lies beyond the end nor before the start.
     pub fn clamp(&mut self, log_start: Offset, log_end: Offset) {
-        self.high_watermark = self.high_watermark.clamp(log_start, log_end);
+        self.high_watermark = self.high_watermark.min(log_end).max(log_start);
     }
 
     fn needed(&self) -> usize {

@@ -87,6 +87,13 @@ impl Segment {
         self.len.store(len, Ordering::Release);
     }
 
+    /// Forgets what batches said; the log has `len` bytes.
+    pub(crate) fn reset(&self, len: u64) {
+        self.set_len(len);
+        *self.largest.lock() = None;
+        self.recent.clear();
+    }
+
     pub(crate) fn dir(&self) -> &Arc<Directory> {
         &self.dir
     }

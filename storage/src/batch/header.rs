@@ -177,6 +177,13 @@ impl BatchHeader {
         self.base_offset.wrapping_add(i64::from(self.last_offset_delta))
     }
 
+    /// Whether its offsets make sense in a log that ends at `end`.
+    pub fn follows(&self, end: i64) -> bool {
+        self.base_offset >= end
+            && self.last_offset() >= self.base_offset
+            && self.next_offset() > self.base_offset
+    }
+
     /// The offset behind the batch.
     pub fn next_offset(&self) -> i64 {
         self.last_offset().wrapping_add(1)

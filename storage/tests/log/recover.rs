@@ -135,6 +135,21 @@ fn an_index_that_does_not_fit_its_log_is_made_anew() {
 }
 
 #[test]
+fn offsets_that_go_back_are_not_resumed_from() {
+    let fixture = Fixture::new(LogConfig { index_interval_bytes: 1 << 20, ..LogConfig::default() });
+    let mut log = fixture.open(CLEAN);
+    (0..3).for_each(|nth| _ = append(&mut log, batch(1, 100, nth), 0));
+    log.close().unwrap();
+    // Base offsets are not covered by the CRC.
+    let (path, size) = (segment(&fixture, 0, "log"), batch(1, 100, 0).size() as u64);
+    flip(&path, 2 * size);
+    let mut log = fixture.open(CLEAN);
+    assert_eq!((log.log_end_offset(), fs::metadata(&path).unwrap().len()), (2, 2 * size));
+    append(&mut log, batch(1, 10, 0), 0);
+    assert_eq!(read_all(&log, 0, 10), [(0, 0), (1, 1), (2, 2)]);
+}
+
+#[test]
 fn what_a_truncation_had_taken_does_not_come_back() {
     // The cut segment has its old end again, the one begun at the cut is there as well.
     let (fixture, all) = filled();

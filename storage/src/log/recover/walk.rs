@@ -54,7 +54,7 @@ impl Walked {
 pub fn rebuild(segment: &Segment, bounds: Bounds, config: &LogConfig) -> Result<Walked, LogError> {
     let (file, len) = (segment.open(Open::Write)?, segment.len());
     segment.start_indexes(config.segment_index_bytes as usize);
-    segment.set_len(0);
+    segment.reset(0);
     let mut walked = Walked::nothing(segment);
     for found in Scan::new(file.clone(), 0, len) {
         match found.and_then(|found| check(&*file, found, walked.end_offset, bounds)) {
@@ -72,8 +72,17 @@ pub fn rebuild(segment: &Segment, bounds: Bounds, config: &LogConfig) -> Result<
 }
 
 /// Continues a segment whose indexes are trusted: only what lies behind their last entry is read. `None` if log and
-/// indexes do not fit together.
+/// indexes do not fit together: then nothing is taken from them.
 pub fn resume(segment: &Segment, config: &LogConfig) -> Result<Option<Walked>, LogError> {
+    let len = segment.len();
+    let walked = walk_on(segment, config)?;
+    if walked.is_none() {
+        segment.reset(len);
+    }
+    Ok(walked)
+}
+
+fn walk_on(segment: &Segment, config: &LogConfig) -> Result<Option<Walked>, LogError> {
     let (file, len) = (segment.file()?, segment.len());
     let known = segment.offsets.in_memory(|index| index.last()).flatten();
     if let Some(latest) = segment.times.in_memory(|index| index.last()).flatten() {
@@ -86,6 +95,9 @@ pub fn resume(segment: &Segment, config: &LogConfig) -> Result<Option<Walked>, L
             Err(ScanError::Io(e)) => return Err(e.into()),
             Err(ScanError::Broken { .. }) => return Ok(None),
         };
+        if !found.header.follows(walked.end_offset) {
+            return Ok(None);
+        }
         let is_known = known.is_some_and(|entry| u64::from(entry.position) == found.at);
         if is_known && known.is_some_and(|entry| entry.offset != found.header.last_offset()) {
             return Ok(None);
@@ -102,7 +114,7 @@ fn check(file: &dyn File, found: Found, end: Offset, bounds: Bounds) -> Result<O
     if header.base_offset >= bounds.below {
         return Ok(None);
     }
-    if header.base_offset < end || header.last_offset() < header.base_offset {
+    if !header.follows(end) {
         let source = BatchError::Length(header.length);
         return Err(ScanError::Broken { at: found.at, source });
     }
