@@ -5,7 +5,7 @@ use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
 use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
 use crate::cluster::Image;
-use crate::cluster::change::{Change, PartitionChanged, TopicCreated, TopicDeleted};
+use crate::cluster::change::{Change, ConfigSet, PartitionChanged, TopicCreated, TopicDeleted};
 use crate::cluster::image::{self, PartitionImage};
 use crate::config::BrokerConfig;
 use crate::types::{ErrorCode, Mono, Now, Offset, TopicPartition, Uuid, Wall};
@@ -264,12 +264,13 @@ fn a_full_disk_refuses_and_takes_its_directory_offline() {
 
 /// The topic, with `flush.messages=1`.
 fn flush(epoch: i32) -> Vec<Change> {
-    let set = crate::cluster::change::ConfigSet {
-        resource: image::ConfigResource::topic("orders"),
-        key: "flush.messages".into(),
-        value: "1".into(),
-    };
-    [created(TOPIC, epoch), vec![Change::ConfigSet(set)]].concat()
+    [created(TOPIC, epoch), vec![set(("flush.messages", "1"))]].concat()
+}
+
+/// A configuration of the topic.
+fn set((key, value): (&str, &str)) -> Change {
+    let resource = image::ConfigResource::topic("orders");
+    Change::ConfigSet(ConfigSet { resource, key: key.into(), value: value.into() })
 }
 
 #[test]
@@ -295,6 +296,28 @@ fn out_of_descriptors_no_directory_goes_offline_and_all_is_made_up_for() {
     life.reconciler.reconcile(image(2, &both), NOW);
     assert!(!life.reconciler.is_waiting());
     assert_eq!(append(&life.replica(OTHER), "late"), Ok(0));
+}
+
+/// What retention meets on the disk is judged like any other error, and nobody goes on waiting for a log that has failed.
+#[tokio::test]
+async fn a_log_that_retention_breaks_ends_what_waits_on_it() {
+    for (errno, online) in [(Errno::IO, false), (Errno::BUSY, true)] {
+        let disk = Arc::new(FaultDisk::new(14));
+        let mut life = Life::begin(&disk);
+        let small = ("internal.segment.bytes", "100");
+        life.reconciler.reconcile(image(1, &[created(TOPIC, 0), vec![set(small)]].concat()), NOW);
+        let replica = life.replica(TOPIC);
+        (0..4).for_each(|_| _ = append(&replica, "a").unwrap());
+        assert!(replica.ask_flush());
+        replica.flush();
+        replica.delete_records(4).unwrap();
+        let mut wait = replica.progress().clone().committed(9, 0).boxed();
+        assert!(wait.as_mut().now_or_never().is_none());
+        disk.inject(breaks(Op::Rename, "/data/orders-0", errno));
+        replica.retain(NOW).unwrap_err();
+        assert_eq!(life.dirs.all()[0].is_online(), online);
+        assert_eq!(wait.await, Err(ErrorCode::NotLeaderOrFollower));
+    }
 }
 
 #[test]

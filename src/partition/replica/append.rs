@@ -116,7 +116,7 @@ impl Replica {
                 self.flush_if_due(&inner);
                 return Ok((placed, epoch));
             }
-            Err(error) => return Err(self.refusal(error)),
+            Err(error) => return Err(self.refusal(&mut inner, error)),
         };
         inner.note_unsynced(placed.bytes, now);
         self.settle(&mut inner);
@@ -152,7 +152,7 @@ impl Replica {
         (!is_settled).then(|| self.progress.clone().committed(end, epoch).boxed())
     }
 
-    fn refusal(&self, error: AppendError) -> AppendRefused {
+    fn refusal(&self, inner: &mut Inner, error: AppendError) -> AppendRefused {
         let code = match &error {
             AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
             AppendError::Producer(error) => producer_error(error),
@@ -160,7 +160,7 @@ impl Replica {
             AppendError::NotNext { .. } | AppendError::Exhausted | AppendError::Build(_) => {
                 ErrorCode::UnknownServerError
             }
-            AppendError::Log(error) => self.storage_error(error),
+            AppendError::Log(error) => self.storage_error(inner, error),
         };
         AppendRefused { code, message: Some(error.to_string()), records: vec![] }
     }

@@ -162,13 +162,26 @@ impl Replica {
         self.progress.publish(inner.marks());
     }
 
-    /// A failed log makes its directory unusable, if it is the disk that failed.
-    fn storage_error(&self, error: &LogError) -> ErrorCode {
+    /// A failed log makes its directory unusable, if it is the disk that failed. In any case nobody is to wait for it.
+    fn storage_error(&self, inner: &mut Inner, error: &LogError) -> ErrorCode {
         tracing::error!(partition = %self.name(), %error, "a log cannot be used");
         if let LogError::Io(error) = error {
             self.dir.judge(error);
         }
+        if inner.log.has_failed() {
+            self.resign(inner);
+        }
         ErrorCode::KafkaStorageError
+    }
+
+    /// Ends its leadership for good.
+    fn resign(&self, inner: &mut Inner) {
+        let mut last = inner.state.assignment().clone();
+        last.leader = None;
+        last.leader_epoch = LeaderEpoch::MAX;
+        last.partition_epoch = i32::MAX;
+        inner.state.assume(last);
+        self.settle(inner);
     }
 }
 

@@ -70,7 +70,8 @@ impl Replica {
         if before < 0 || before > high_watermark {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        inner.log.advance_log_start(before).map_err(|error| self.storage_error(&error))?;
+        let advanced = inner.log.advance_log_start(before);
+        advanced.map_err(|error| self.storage_error(&mut inner, &error))?;
         self.settle(&mut inner);
         Ok(inner.log.log_start_offset())
     }

@@ -1,7 +1,7 @@
 //! What keeps a partition's log in order: syncing, retention, checkpoints, and its end.
 
 use super::{Replica, UnsyncedTail};
-use crate::types::{LeaderEpoch, Now, Offset};
+use crate::types::{Now, Offset};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -60,6 +60,7 @@ impl Replica {
             inner.unsynced = Some(UnsyncedTail { since: Now::default(), bytes: UNSYNCED_BYTES });
             return;
         }
+        self.resign(&mut inner);
         drop(inner);
         tracing::error!(partition = %self.name(), %error, "a log could not be synced; its directory goes offline");
         if let LogError::Io(error) = error {
@@ -95,14 +96,18 @@ impl Replica {
     pub fn retain(&self, now: Now) -> Result<Retained, LogError> {
         let mut inner = self.inner.lock();
         let high_watermark = inner.state.high_watermark();
-        let retained = inner.log.retain(now, high_watermark)?;
+        let retained = inner.log.retain(now, high_watermark);
+        if let Err(error) = &retained {
+            self.storage_error(&mut inner, error);
+        }
         self.settle(&mut inner);
-        Ok(retained)
+        retained
     }
 
     /// Unlinks files that were dropped longer ago than `file.delete.delay.ms`. Blocks.
     pub fn delete_old_files(&self, now: Now) -> io::Result<()> {
-        self.inner.lock().log.delete_old_files(now)
+        let deleted = self.inner.lock().log.delete_old_files(now);
+        deleted.inspect_err(|error| _ = self.dir.judge(error))
     }
 
     /// What the checkpoints of its directory shall say.
@@ -123,13 +128,7 @@ impl Replica {
 
     /// Ends its leadership, so that everything that waits on it fails and nothing is appended any more.
     pub fn step_down(&self) {
-        let mut inner = self.inner.lock();
-        let mut last = inner.state.assignment().clone();
-        last.leader = None;
-        last.leader_epoch = LeaderEpoch::MAX;
-        last.partition_epoch = i32::MAX;
-        inner.state.assume(last);
-        self.settle(&mut inner);
+        self.resign(&mut self.inner.lock());
     }
 
     /// Syncs and closes the log for a clean stop. Blocks.
@@ -142,7 +141,10 @@ impl Replica {
     pub fn retire(&self, to: &Path) -> Result<(), LogError> {
         self.step_down();
         let mut inner = self.inner.lock();
-        inner.log.rename_dir(to)?;
+        if let Err(error) = inner.log.rename_dir(to) {
+            self.storage_error(&mut inner, &error);
+            return Err(error);
+        }
         inner.is_retired = true;
         Ok(())
     }
