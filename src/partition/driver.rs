@@ -23,8 +23,8 @@ pub async fn run(
     let mut images = metadata.watch();
     loop {
         let image = images.borrow_and_update().clone();
-        let is_registered = image.brokers.get(me).is_some_and(|broker| broker.incarnation == incarnation);
-        if is_registered {
+        let own = image.brokers.get(me).filter(|broker| broker.incarnation == incarnation);
+        if let Some(epoch) = own.map(|broker| broker.epoch) {
             let now = clock.now();
             let worked = tokio::task::spawn_blocking(move || {
                 let confirmed = reconciler.reconcile(image, now);
@@ -38,7 +38,7 @@ pub async fn run(
                 }
             };
             reconciler = back;
-            confirm(&metadata, me, confirmed);
+            confirm(&metadata, me, epoch, confirmed);
         }
         let more = tokio::select! {
             changed = images.changed() => changed.is_ok(),
@@ -52,13 +52,14 @@ pub async fn run(
 }
 
 /// Says that nothing is left here of these topics. A refusal does no harm: it is said again with the next image.
-fn confirm(metadata: &Metadata, broker: BrokerId, topics: Vec<Uuid>) {
+fn confirm(metadata: &Metadata, broker: BrokerId, broker_epoch: i64, topics: Vec<Uuid>) {
     if topics.is_empty() {
         return;
     }
     let metadata = metadata.clone();
     tokio::spawn(async move {
-        if let Err(code) = metadata.submit(ConfirmDeletions { broker, topics }).await {
+        let confirmed = ConfirmDeletions { broker, broker_epoch, topics };
+        if let Err(code) = metadata.submit(confirmed).await {
             tracing::debug!(?code, "deletions were not confirmed");
         }
     });

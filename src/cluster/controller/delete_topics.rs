@@ -1,5 +1,6 @@
 //! Deleting topics, and forgetting them once nobody holds anything of them.
 
+use super::brokers::check_epoch;
 use super::draft::{Draft, distinct};
 use super::{Command, Decision, Inputs, Outcome, Refusal};
 use crate::cluster::change::{Change, ConfigRemoved, DeletionConfirmed, TopicDeleted};
@@ -110,6 +111,7 @@ fn deletion(topic: &TopicImage, image: &Image) -> Vec<Change> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmDeletions {
     pub broker: BrokerId,
+    pub broker_epoch: i64,
     pub topics: Vec<Uuid>,
 }
 
@@ -117,6 +119,7 @@ impl Command for ConfirmDeletions {
     type Answer = ();
 
     fn decide(&self, image: &Image, _inputs: &mut Inputs<'_>) -> Decision<()> {
+        check_epoch(image, self.broker, self.broker_epoch)?;
         let pending: BTreeSet<Uuid> = image.topics.deletions_of(self.broker).collect();
         let confirmed = self.topics.iter().filter(|id| pending.contains(*id));
         let changes =

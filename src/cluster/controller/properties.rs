@@ -97,7 +97,7 @@ impl Cluster {
             }
             Step::Confirm { id } => {
                 let topics = self.image.topics.deletions_of(id).collect();
-                self.submit(ConfirmDeletions { broker: id, topics });
+                self.submit(ConfirmDeletions { broker: id, broker_epoch: epoch(id), topics });
             }
         }
     }

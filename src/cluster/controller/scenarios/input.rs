@@ -72,8 +72,10 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
             world.submit(command, |ids| format!("{} from {}\n", ids.count, ids.first))
         }
         "confirm-deletions" => {
-            let topics = words.0[1..].iter().map(|id| made(id)).collect();
-            world.submit(ConfirmDeletions { broker: broker(&words), topics }, nothing)
+            let ids = words.0[1..].iter().filter(|word| word.starts_with('#'));
+            let topics = ids.map(|id| made(id)).collect();
+            let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
+            world.submit(ConfirmDeletions { broker, broker_epoch, topics }, nothing)
         }
         _ => panic!("no such command: {verb}"),
     }
