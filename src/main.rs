@@ -4,7 +4,7 @@ use clap::Parser;
 use drave::broker::Broker;
 use drave::config::{self, Args, Loaded};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -31,7 +31,14 @@ fn main() -> ExitCode {
         .thread_name("drave")
         .enable_all()
         .build();
-    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(run(loaded))) {
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let outcome = runtime.block_on(run(loaded));
+    // What still works on the disk then is what a stop does not wait for.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => failed(&line),
     }
@@ -48,12 +55,21 @@ async fn run(loaded: Loaded) -> Result<(), String> {
     let address = |one: &config::Listener| format!("{}:{}", one.address.host, one.address.port);
     let listeners: Vec<String> = loaded.config.advertised_listeners.iter().map(address).collect();
     let id = loaded.config.node_id;
-    let (mut terminate, mut interrupt) = signals().map_err(|error| error.to_string())?;
-    let broker = Broker::start(loaded).await.map_err(|error| error.to_string())?;
+    let mut signals = Signals::new().map_err(|error| error.to_string())?;
+    // On a task of its own, as it may block on the disk.
+    let broker = tokio::select! {
+        started = tokio::spawn(Broker::start(loaded)) => match started {
+            Ok(started) => started.map_err(|error| error.to_string())?,
+            Err(error) => return Err(error.to_string()),
+        },
+        () = signals.recv() => {
+            tracing::info!("stopped before it was ready: the next start recovers what this one did not");
+            return Ok(());
+        }
+    };
     tracing::info!(node = id, "ready on {} after {:.0?}", listeners.join(", "), begun.elapsed());
     let outcome = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = signals.recv() => Ok(()),
         failure = broker.failure() => Err(failure.to_string()),
     };
     tracing::info!("stopping");
@@ -62,6 +78,24 @@ async fn run(loaded: Loaded) -> Result<(), String> {
     outcome
 }
 
-fn signals() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+/// What tells the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 mod support;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::broker::Broker;
-use support::process::{Output, run, wait_until};
+use support::process::{Output, poll, run, wait_until};
 use support::wire::{Wire, batch};
 
 const LIMIT: Duration = Duration::from_millis(60_000);
@@ -85,6 +87,31 @@ fn a_wrong_flag_is_named() {
     }
     assert!(drave(folder.path(), &["--version"]).ok().starts_with("drave "));
     assert!(drave(folder.path(), &["--help"]).ok().contains("server.properties"));
+}
+
+/// Whether the process has a handler for SIGTERM yet.
+fn catches_sigterm(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & 1 << (Signal::TERM.as_raw() - 1) != 0)
+}
+
+#[test]
+fn sigterm_ends_a_start_that_hangs_on_its_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = folder.path().join("data/drave-metadata");
+    std::fs::create_dir_all(&metadata).unwrap();
+    // To open a pipe that nobody writes to takes for ever.
+    mknodat(CWD, metadata.join("raft-node.id"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drave"));
+    command.current_dir(&folder).args(["--override", "listeners=PLAINTEXT://127.0.0.1:0"]);
+    let mut child = command.args(["--override", "log.dirs=data"]).spawn().unwrap();
+    wait_until("a handler for SIGTERM", LIMIT, || catches_sigterm(child.id()));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = poll(LIMIT, || child.try_wait().unwrap());
+    child.kill().unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }
 
 #[test]
