@@ -1,5 +1,6 @@
 //! The live handle over a real quorum of one, on a disk that loses power.
 
+use super::change::{Change, ConfigSet};
 use super::controller::*;
 use super::image::{ConfigResource, Image};
 use super::{Metadata, MetadataMachine, Seat};
@@ -113,6 +114,27 @@ async fn who_waits_together_shares_an_entry() {
     let image = node.metadata.image();
     assert_eq!(image.topics.len(), 200);
     assert!(image.applied.index - before < 5, "{} entries", image.applied.index - before);
+}
+
+/// Decides upon more than an entry holds.
+struct Huge;
+
+impl Command for Huge {
+    type Answer = ();
+
+    fn decide(&self, _image: &Image, _inputs: &mut Inputs<'_>) -> Decision<()> {
+        let (resource, key) = (ConfigResource::topic("t"), "key".into());
+        Ok((vec![Change::ConfigSet(ConfigSet { resource, key, value: "x".repeat(17 << 20) })], ()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_for_an_entry_harms_only_itself() {
+    let node = Node::lead(Arc::new(FaultDisk::new(1))).await;
+    node.join(1).await;
+    let (before, huge, after) = tokio::join!(node.create("a"), node.metadata.submit(Huge), node.create("b"));
+    assert_eq!((before, huge, after), (Ok(()), Err(ErrorCode::PolicyViolation), Ok(())));
+    assert_eq!(names(&node.metadata.image()), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]

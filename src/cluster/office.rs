@@ -8,11 +8,11 @@ use super::controller::{Command, Inputs, Policy};
 use super::forward::Answered;
 use super::image::Image;
 use super::machine::{APPLIED, Images};
-use super::round::Round;
+use super::round::{Dropped, Round};
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Uuid};
 use bytes::Bytes;
-use raft::{ProposeError, Quorum, Status};
+use raft::{Quorum, Status};
 use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -128,6 +128,7 @@ impl Office {
         decided.into_iter().for_each(|job| job.finish(outcome));
     }
 
+    /// One that does not fit behind others waits for an entry of its own; only what does not fit there is refused.
     fn decide_waiting(&mut self, round: &mut Round) -> Vec<Box<dyn Job>> {
         let mut decided = Vec::new();
         while !round.is_full()
@@ -135,9 +136,13 @@ impl Office {
         {
             match round.decide(&mut self.seat, |image, inputs| job.decide(image, inputs)) {
                 Ok(()) => decided.push(job),
+                Err(Dropped::TooLarge(_)) if !decided.is_empty() => {
+                    self.waiting.push_front(job);
+                    break;
+                }
                 Err(error) => {
                     tracing::error!("a decision was dropped: {error}");
-                    job.finish(Err(ErrorCode::UnknownServerError));
+                    job.finish(Err(refusal(&error)));
                 }
             }
         }
@@ -152,22 +157,26 @@ impl Office {
     }
 }
 
-/// The index of the image that shows what the round decided. NOT_CONTROLLER if it has no effect, now or later.
+fn refusal(dropped: &Dropped) -> ErrorCode {
+    match dropped {
+        Dropped::Inconsistent(_) => ErrorCode::UnknownServerError,
+        Dropped::TooLarge(_) => ErrorCode::PolicyViolation,
+    }
+}
+
+/// The index of the image that shows what the round decided. NOT_CONTROLLER if it has no effect, now or later;
+/// REQUEST_TIMED_OUT if that is not known.
 async fn commit(quorum: &Quorum, round: Round) -> Result<u64, ErrorCode> {
     let seen = round.seen();
     let Some(entry) = round.into_entry() else { return Ok(seen) };
     match quorum.propose(Bytes::from(entry.encode())).await {
         Ok(committed) if committed.answer == APPLIED => Ok(committed.at.index),
         Ok(_) => Err(ErrorCode::NotController),
-        Err(error @ ProposeError::TooLarge(_)) => {
-            tracing::warn!("metadata entry not proposed: {error}");
-            Err(ErrorCode::PolicyViolation)
-        }
-        Err(error @ (ProposeError::NotLeader { .. } | ProposeError::Stopped)) => {
+        Err(error @ (ProposeError::NotLeader { .. } | ProposeError::TooLarge(_))) => {
             tracing::info!("metadata entry not committed: {error}");
             Err(ErrorCode::NotController)
         }
-        Err(error @ ProposeError::Unknown) => {
+        Err(error @ (ProposeError::Unknown | ProposeError::Stopped)) => {
             tracing::info!("metadata entry not known to be committed: {error}");
             Err(ErrorCode::RequestTimedOut)
         }

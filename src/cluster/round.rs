@@ -7,9 +7,21 @@ use super::{Change, Entry};
 use crate::cluster::change::ControllerElected;
 use crate::types::BrokerId;
 use std::sync::Arc;
+use thiserror::Error;
 
 /// Bytes of changes after which a round takes no more commands, so that an entry stays far below the quorum's limit.
 const FULL: usize = 1 << 20;
+/// Bytes of changes that an entry can hold at all, with room for what stands around them.
+const LIMIT: usize = raft::MAX_COMMAND - FULL;
+
+/// Why a decision is not part of its round.
+#[derive(Debug, PartialEq, Error)]
+pub(super) enum Dropped {
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+    #[error("an entry cannot hold {0} bytes of changes")]
+    TooLarge(usize),
+}
 
 pub(super) struct Round {
     scratch: Image,
@@ -33,12 +45,12 @@ impl Round {
     }
 
     /// Adds what `decide` finds for the image as this round leaves it so far. A decision that contradicts that image
-    /// would stop every node: it is dropped.
+    /// would stop every node: it is dropped, and so is one that the entry has no room for.
     pub fn decide(
         &mut self,
         seat: &mut Seat,
         decide: impl FnOnce(&Image, &mut Inputs<'_>) -> Vec<Change>,
-    ) -> Result<(), Inconsistent> {
+    ) -> Result<(), Dropped> {
         let mut inputs = Inputs {
             now: seat.clock.now(),
             index: self.entry.predecessor + 1,
@@ -47,10 +59,14 @@ impl Round {
             policy: &seat.policy,
         };
         let changes = decide(&self.scratch, &mut inputs);
+        let bytes = self.bytes + changes.iter().map(Change::encoded_len).sum::<usize>();
+        if bytes > LIMIT {
+            return Err(Dropped::TooLarge(bytes));
+        }
         let mut next = self.scratch.clone();
         next.apply_all(&changes)?;
         self.scratch = next;
-        self.bytes += changes.iter().map(Change::encoded_len).sum::<usize>();
+        self.bytes = bytes;
         self.entry.changes.extend(changes);
         Ok(())
     }
@@ -158,7 +174,7 @@ mod tests {
         let mut round = Round::upon(Arc::default(), 1);
         let gone = crate::cluster::change::BrokerUnregistered { broker: 5 };
         let dropped = round.decide(&mut seat(), |_, _| vec![Change::BrokerUnregistered(gone)]);
-        assert!(dropped.is_err());
+        assert!(matches!(dropped, Err(Dropped::Inconsistent(_))));
         assert_eq!(round.into_entry(), None);
     }
 }
