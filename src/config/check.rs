@@ -151,8 +151,9 @@ fn is_duration(text: &str) -> bool {
         let mut units = units.chars();
         let parts = text.split_inclusive(|c: char| c.is_ascii_alphabetic());
         parts.into_iter().all(|part| {
-            let number = &part[..part.len() - 1];
-            part.chars().last().is_some_and(|unit| units.any(|u| u == unit)) && number.parse::<f64>().is_ok()
+            let mut number = part.chars();
+            let unit = number.next_back();
+            unit.is_some_and(|unit| units.any(|u| u == unit)) && number.as_str().parse::<f64>().is_ok()
         })
     };
     let whole = !body.is_empty() && time.is_none_or(|time| !time.is_empty());

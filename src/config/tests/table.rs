@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use crate::config::{BrokerConfig, Surroundings, TopicConfig};
 use crate::config::{Key, Kind, Layers, Mode, Overrides, Rule, Scope, check, keys};
 
@@ -165,4 +167,17 @@ fn all_typed_keys_can_be_read() {
         (topic.retention_ms, topic.segment_ms, topic.segment_jitter_ms),
         (604_800_000, 604_800_000, 0)
     );
+}
+
+/// Beginnings that lead far into the parsers.
+const BEGINNINGS: &[&str] = &["", "-1", "1:", "1.5", "by_duration:", "by_duration:p1", "by_duration:p1dt1h"];
+
+proptest! {
+    /// Values come from clients: any text is taken or refused, never more.
+    #[test]
+    fn any_text_is_a_value_or_is_not(begin in prop::sample::select(BEGINNINGS), end in any::<String>()) {
+        for (_, scope) in SCOPES {
+            keys::of(scope).for_each(|key| drop(check(key, &format!("{begin}{end}"))));
+        }
+    }
 }

@@ -41,6 +41,11 @@ const GROUP: &[(&str, &str)] = &[
         "invalid value \"by_duration:1h\" for share.auto.offset.reset: \
          expected earliest, latest or by_duration: and a duration like PT1H",
     ),
+    (
+        "share.auto.offset.reset=by_duration:p1€",
+        "invalid value \"by_duration:p1€\" for share.auto.offset.reset: \
+         expected earliest, latest or by_duration: and a duration like PT1H",
+    ),
     ("nope=1", "unknown group configuration: nope"),
     (
         "consumer.heartbeat.interval.ms=60000",
