@@ -163,3 +163,21 @@ async fn only_changes_are_written() {
     assert!(answers.expect("decided")[0].1.is_err());
     assert!(Arc::ptr_eq(&before, &node.metadata.image()));
 }
+
+struct Mistaken;
+
+impl Command for Mistaken {
+    type Answer = ();
+
+    fn decide(&self, _: &Image, _: &mut Inputs<'_>) -> Decision<()> {
+        panic!("a mistake in a decision");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_panics_fails_alone() {
+    let node = Node::lead(Arc::new(FaultDisk::new(1))).await;
+    node.join(1).await;
+    assert_eq!(node.metadata.submit(Mistaken).await, Err(ErrorCode::UnknownServerError));
+    assert_eq!(node.create("t").await, Ok(()));
+}

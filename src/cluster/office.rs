@@ -14,6 +14,7 @@ use crate::types::{BrokerId, ErrorCode, Uuid};
 use bytes::Bytes;
 use raft::{Quorum, Status};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Commands that may wait for a round.
@@ -33,7 +34,7 @@ type Jobs = mpsc::Receiver<Box<dyn Job>>;
 
 /// A command with whoever waits for its answer.
 pub(super) trait Job: Send {
-    /// Decides upon `image`; the answer is kept for [`Job::finish`].
+    /// Decides upon `image`; the answer is kept for [`Job::finish`]. A panic is that answer's error: the controller goes on.
     fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<super::Change>;
     /// Tells the answer if what was decided took effect, which the image of that index shows, else `outcome`'s error.
     fn finish(self: Box<Self>, outcome: Result<u64, ErrorCode>);
@@ -55,7 +56,9 @@ pub(super) fn job<C: Command>(command: C) -> (Box<dyn Job>, Reply<C>) {
 
 impl<C: Command> Job for Waiting<C> {
     fn decide(&mut self, image: &Image, inputs: &mut Inputs<'_>) -> Vec<super::Change> {
-        let (changes, answer) = match self.command.decide(image, inputs) {
+        // Deciding changes nothing but the inputs' counters, so that what is left after a panic is whole.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.command.decide(image, inputs)));
+        let (changes, answer) = match decided.unwrap_or(Err(ErrorCode::UnknownServerError)) {
             Ok((changes, answer)) => (changes, Ok(answer)),
             Err(code) => (Vec::new(), Err(code)),
         };
