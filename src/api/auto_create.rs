@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::metadata::OFFSETS_TOPIC;
 use crate::cluster::Image;
-use crate::cluster::controller::{CreateTopics, NewTopic};
+use crate::cluster::controller::{CreateTopics, NewTopic, is_reserved, name_fault};
 use crate::config::BrokerConfig;
 use kafka_protocol::messages::TopicName;
 
@@ -15,7 +15,9 @@ pub(super) async fn missing(cx: &Context, names: impl Iterator<Item = &TopicName
     }
     let image = cx.image();
     let missing: Vec<NewTopic> = names
-        .filter(|name| image.topics.by_name(name).is_none())
+        .filter(|name| {
+            image.topics.by_name(name).is_none() && name_fault(name).is_none() && !is_reserved(name)
+        })
         .map(
             |name| {
                 if ***name == *OFFSETS_TOPIC { offsets_topic(&cx.node.config, &image) } else { plain(name) }

@@ -1,7 +1,7 @@
 //! Making topics.
 
 use super::draft::{Draft, distinct};
-use super::names::{collision, name_fault};
+use super::names::{collision, is_reserved, name_fault};
 use super::placement::{Assignment, Placer};
 use super::replicas::{Directories, check_brokers, new_partition};
 use super::{Command, Decision, Inputs, Outcome, Refusal};
@@ -132,6 +132,10 @@ fn check_name(name: &str, image: &Image) -> Outcome<()> {
     let refuse = |message: String| Err(Refusal::new(ErrorCode::InvalidTopicException, message));
     if let Some(fault) = name_fault(name) {
         return refuse(fault);
+    }
+    if is_reserved(name) {
+        let message = format!("Topic '{name}' is internal and cannot be made.");
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     if image.topics.by_name(name).is_some() {
         return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));

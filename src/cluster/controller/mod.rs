@@ -26,7 +26,7 @@ pub use configs::{
 pub use create_partitions::{CreatePartitions, NewPartitions};
 pub use create_topics::{CreateTopics, CreatedTopic, NewTopic};
 pub use delete_topics::{ConfirmDeletions, DeleteTopics, DeletedTopic, TopicRef};
-pub use names::name_fault;
+pub use names::{is_reserved, name_fault};
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
 
 use super::forward::Numbered;

@@ -5,6 +5,16 @@ use crate::cluster::image::Topics;
 /// Longest name: a directory of 255 bytes must hold it, a dash and a partition's number.
 const LONGEST: usize = 249;
 
+/// Topics of Kafka's that nobody can make here: the metadata is a log of its own, and a directory of that name would mark
+/// a whole Kafka node at the next start; transactions and share groups are not coordinated, so nothing may lie where
+/// their state will.
+const RESERVED: [&str; 3] = ["__cluster_metadata", "__transaction_state", "__share_group_state"];
+
+/// Whether a topic of this name cannot be made, although the name is sound.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// Why no topic can have this name.
 pub fn name_fault(name: &str) -> Option<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
