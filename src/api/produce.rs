@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::fetch::session::TopicKey;
+use super::metadata::is_internal;
 use super::{Api, Reply};
 use crate::cluster::Image;
 use crate::partition::replica::{Acks, Append, AppendRefused, Appended};
@@ -12,6 +13,7 @@ use kafka_protocol::messages::produce_response::*;
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
+use storage::batch::BatchHeader;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -106,6 +108,9 @@ fn append(
     now: Now,
 ) -> Result<Appended, AppendRefused> {
     let topic = cx.topic(image, key)?;
+    if is_internal(&topic.name) && !is_admin(cx) {
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
     let replica = cx.replica(topic, partition.index)?;
     let records = partition.records.unwrap_or_default();
     if cx.version() < KNOWS_ZSTD && is_zstd(&records) {
@@ -114,10 +119,19 @@ fn append(
     replica.append(Append { records, acks }, now)
 }
 
-/// Whether the first batch says so; what is too short to say anything is refused later.
+/// As in Kafka a tool that names itself so may write to internal topics.
+fn is_admin(cx: &Context) -> bool {
+    cx.header.client_id.as_deref() == Some("__admin_client")
+}
+
 fn is_zstd(records: &[u8]) -> bool {
-    let header = storage::batch::BatchHeader::parse(records).ok();
-    header.is_some_and(|header| header.attributes.codec() == Some(storage::compress::Codec::Zstd))
+    let zstd = Some(storage::compress::Codec::Zstd);
+    first_header(records).is_some_and(|header| header.attributes.codec() == zstd)
+}
+
+/// `None` where there is too little to say anything; that is refused later.
+fn first_header(records: &[u8]) -> Option<BatchHeader> {
+    BatchHeader::parse(records).ok()
 }
 
 /// Waits for every partition that has something left to wait for, all within `patience`.

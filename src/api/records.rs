@@ -1,6 +1,7 @@
 //! DeleteRecords: moves the log start forward.
 
 use super::context::Context;
+use super::metadata::is_internal;
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::checkpoint;
@@ -73,5 +74,8 @@ fn answer(cx: &Context, topic: &DeleteRecordsTopic) -> DeleteRecordsTopicResult 
 fn delete(cx: &Context, topic: &TopicName, partition: i32, before: Offset) -> Result<Offset, ErrorCode> {
     let image = cx.image();
     let topic = cx.topic(&image, &by_name(topic))?;
+    if is_internal(&topic.name) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
     cx.replica(topic, partition)?.delete_records(before)
 }

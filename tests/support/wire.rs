@@ -18,6 +18,7 @@ const PRODUCE_BY_NAME: i16 = 12;
 pub struct Wire {
     pub socket: TcpStream,
     correlation: i32,
+    client_id: &'static str,
 }
 
 impl Wire {
@@ -25,11 +26,16 @@ impl Wire {
         Wire::reach(address).unwrap()
     }
 
+    /// A client that calls itself `client_id`.
+    pub fn named(address: &str, client_id: &'static str) -> Wire {
+        Wire { client_id, ..Wire::connect(address) }
+    }
+
     pub fn reach(address: &str) -> Result<Wire> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_millis(30_000)))?;
-        Ok(Wire { socket, correlation: 0 })
+        Ok(Wire { socket, correlation: 0, client_id: "test" })
     }
 
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
@@ -38,7 +44,7 @@ impl Wire {
             .with_request_api_key(R::KEY)
             .with_request_api_version(version)
             .with_correlation_id(self.correlation)
-            .with_client_id(Some(text("test")));
+            .with_client_id(Some(text(self.client_id)));
         let mut frame = BytesMut::new();
         header.encode(&mut frame, R::header_version(version)).unwrap();
         request.encode(&mut frame, version).unwrap_or_else(|error| panic!("{} v{version}: {error}", R::KEY));

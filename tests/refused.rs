@@ -1,0 +1,60 @@
+//! What Kafka refuses a client, refused with its code and without effect.
+
+mod support;
+
+use bytes::Bytes;
+use drave::types::ErrorCode;
+use kafka_protocol::messages::*;
+use std::io::Result;
+use support::broker::Broker;
+use support::wire::{Wire, batch, text};
+
+const OFFSETS: &str = "__consumer_offsets";
+
+/// The code of an answer to Produce.
+fn produced(answer: &ProduceResponse) -> i16 {
+    answer.responses[0].partition_responses[0].error_code
+}
+
+fn produce(topic: &str, records: Bytes) -> ProduceRequest {
+    use produce_request::{PartitionProduceData, TopicProduceData};
+    let data = PartitionProduceData::default().with_records(Some(records));
+    let data = TopicProduceData::default().with_name(TopicName(text(topic))).with_partition_data(vec![data]);
+    ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![data])
+}
+
+fn metadata(topic: &str) -> MetadataRequest {
+    let named = metadata_request::MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))));
+    MetadataRequest::default().with_topics(Some(vec![named])).with_allow_auto_topic_creation(true)
+}
+
+#[test]
+fn asking_for_a_reserved_topic_does_not_make_it() -> Result<()> {
+    let mut broker = Broker::start(&[]);
+    let mut wire = Wire::connect(&broker.address());
+    for topic in ["__cluster_metadata", "__transaction_state", "__share_group_state"] {
+        let answer = wire.try_call(9, &metadata(topic))?;
+        assert_eq!(answer.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code(), "{topic}");
+    }
+    assert_eq!(wire.try_call(9, &metadata("plain"))?.topics[0].error_code, 0);
+    broker.restart();
+    Ok(())
+}
+
+#[test]
+fn the_groups_own_topic_is_not_for_clients() -> Result<()> {
+    let broker = Broker::start(&[]);
+    let mut wire = Wire::connect(&broker.address());
+    wire.try_call(9, &metadata(OFFSETS))?;
+    let refused = ErrorCode::InvalidTopicException.code();
+    assert_eq!(produced(&wire.try_call(9, &produce(OFFSETS, batch()))?), refused);
+    let partition = delete_records_request::DeleteRecordsPartition::default().with_offset(-1);
+    let delete = delete_records_request::DeleteRecordsTopic::default()
+        .with_name(TopicName(text(OFFSETS)))
+        .with_partitions(vec![partition]);
+    let answer = wire.try_call(1, &DeleteRecordsRequest::default().with_topics(vec![delete]))?;
+    assert_eq!(answer.topics[0].partitions[0].error_code, refused);
+    let mut tool = Wire::named(&broker.address(), "__admin_client");
+    assert_eq!(produced(&tool.try_call(9, &produce(OFFSETS, batch()))?), 0);
+    Ok(())
+}
