@@ -6,8 +6,10 @@ use bytes::Bytes;
 use drave::types::ErrorCode;
 use kafka_protocol::messages::*;
 use std::io::Result;
+use storage::batch::{BatchBuilder, ProducerFields};
+use storage::compress::Compression;
 use support::broker::Broker;
-use support::wire::{Wire, batch, text};
+use support::wire::{Wire, batch, bytes_of, text};
 
 const OFFSETS: &str = "__consumer_offsets";
 
@@ -56,5 +58,26 @@ fn the_groups_own_topic_is_not_for_clients() -> Result<()> {
     assert_eq!(answer.topics[0].partitions[0].error_code, refused);
     let mut tool = Wire::named(&broker.address(), "__admin_client");
     assert_eq!(produced(&tool.try_call(9, &produce(OFFSETS, batch()))?), 0);
+    Ok(())
+}
+
+#[test]
+fn a_transactional_batch_without_a_transaction_hides_nothing() -> Result<()> {
+    let broker = Broker::start(&[]);
+    let mut wire = Wire::connect(&broker.address());
+    wire.create_topic("t", 1);
+    let open = ProducerFields { id: 77, epoch: 0, base_sequence: 0 };
+    let mut records = BatchBuilder::new(Compression::NONE).producer(open).transactional();
+    records.push(1_000, Some(b"key"), Some(b"value"), &[]);
+    let records = bytes_of(&records.finish().unwrap());
+    let refused = ErrorCode::TransactionalIdAuthorizationFailed.code();
+    assert_eq!(produced(&wire.try_call(9, &produce("t", records))?), refused);
+    assert_eq!(wire.produce("t", 0, batch())?, 0);
+    let partition = list_offsets_request::ListOffsetsPartition::default().with_timestamp(-1);
+    let stable = list_offsets_request::ListOffsetsTopic::default()
+        .with_name(TopicName(text("t")))
+        .with_partitions(vec![partition]);
+    let stable = ListOffsetsRequest::default().with_isolation_level(1).with_topics(vec![stable]);
+    assert_eq!(wire.try_call(2, &stable)?.topics[0].partitions[0].offset, 1);
     Ok(())
 }

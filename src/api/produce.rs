@@ -30,7 +30,7 @@ impl Api for ProduceRequest {
 
     async fn handle(self, cx: Context) -> Reply<ProduceResponse> {
         let acks = match Acks::from_wire(self.acks) {
-            _ if self.transactional_id.is_some() => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+            _ if is_transactional(&self) => Err(ErrorCode::TransactionalIdAuthorizationFailed),
             None => Err(ErrorCode::InvalidRequiredAcks),
             Some(acks) => Ok(acks),
         };
@@ -48,6 +48,15 @@ impl Api for ProduceRequest {
         let topics = topics.into_iter().map(TopicOutcome::without_frame).collect();
         Reply::Later(wait(cx, topics, patience))
     }
+}
+
+/// Nothing ends a transaction here yet, and an open one hides all that follows it from those who read only committed
+/// records: neither a transactional id nor a transactional batch is taken.
+fn is_transactional(request: &ProduceRequest) -> bool {
+    let mut partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let says_so = |header: BatchHeader| header.attributes.is_transactional();
+    request.transactional_id.is_some()
+        || partitions.any(|one| one.records.as_deref().and_then(first_header).is_some_and(says_so))
 }
 
 /// With acks=0 there is no reply to put an error into: the connection closes, and the client looks around anew.
