@@ -29,6 +29,9 @@ pub struct Node {
     pub producer_ids: ProducerIdBlock,
 }
 
+/// A topic that a client means, or why there is none.
+pub type Found<'a> = Result<&'a Arc<TopicImage>, ErrorCode>;
+
 /// One request being served.
 #[derive(Clone)]
 pub struct Context {
@@ -66,8 +69,8 @@ impl Context {
         self.node.metadata.image()
     }
 
-    /// The topic a client means. Every handler comes by this door.
-    pub fn topic<'a>(&self, image: &'a Image, key: &TopicKey) -> Result<&'a Arc<TopicImage>, ErrorCode> {
+    /// The topic a client means. Every handler comes by this door, once for all partitions of a topic.
+    pub fn topic<'a>(&self, image: &'a Image, key: &TopicKey) -> Found<'a> {
         match key {
             TopicKey::Name(name) => image.topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
             TopicKey::Id(id) => image.topics.by_id(*id).ok_or(ErrorCode::UnknownTopicId),

@@ -3,6 +3,7 @@
 use super::auto_create;
 use super::context::Context;
 use super::fetch::session::TopicKey;
+use super::merged::first_of_each;
 use super::{Api, Reply, operations};
 use crate::cluster::Image;
 use crate::cluster::controller::name_fault;
@@ -21,6 +22,7 @@ const ALLOWS_AUTO_CREATION: i16 = 4;
 impl Api for MetadataRequest {
     async fn handle(self, cx: Context) -> Reply<MetadataResponse> {
         let asked = self.topics.filter(|topics| cx.version() > 0 || !topics.is_empty());
+        let asked = asked.map(|topics| first_of_each(topics, |topic| (topic.name.clone(), topic.topic_id)));
         let may_create = self.allow_auto_topic_creation || cx.version() < ALLOWS_AUTO_CREATION;
         if may_create && let Some(topics) = &asked {
             auto_create::missing(&cx, topics.iter().filter_map(|topic| topic.name.as_ref())).await;

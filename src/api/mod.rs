@@ -13,6 +13,7 @@ pub mod fetch;
 mod groups;
 mod list_offsets;
 mod log_dirs;
+mod merged;
 mod metadata;
 mod operations;
 mod produce;

@@ -1,6 +1,7 @@
 //! DescribeProducers: who writes to a partition.
 
-use super::context::Context;
+use super::context::{Context, Found};
+use super::merged::merged;
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::types::ErrorCode;
@@ -10,28 +11,31 @@ use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersRespon
 
 impl Api for DescribeProducersRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeProducersResponse> {
-        let topics = self.topics.iter().map(|topic| answer(&cx, topic)).collect();
+        let image = cx.image();
+        let indexes =
+            |topic: TopicRequest| (topic.name, topic.partition_indexes.into_iter().map(|index| (index, ())));
+        let asked = merged(self.topics.into_iter().map(indexes));
+        let topics = asked.into_iter().map(|(name, partitions)| {
+            let topic = cx.topic(&image, &by_name(&name));
+            let answers = partitions.into_keys().map(|index| answer(&cx, &topic, index));
+            let answers = answers.collect();
+            TopicResponse::default().with_name(name).with_partitions(answers)
+        });
+        let topics = topics.collect();
         Reply::Now(DescribeProducersResponse::default().with_topics(topics))
     }
 }
 
-fn answer(cx: &Context, asked: &TopicRequest) -> TopicResponse {
-    let partition = |index: &i32| {
-        let answer = PartitionResponse::default().with_partition_index(*index);
-        match active(cx, asked, *index) {
-            Ok(producers) => answer.with_active_producers(producers),
-            Err(code) => answer.with_error_code(code.code()),
-        }
-    };
-    TopicResponse::default()
-        .with_name(asked.name.clone())
-        .with_partitions(asked.partition_indexes.iter().map(partition).collect())
+fn answer(cx: &Context, topic: &Found<'_>, index: i32) -> PartitionResponse {
+    let answer = PartitionResponse::default().with_partition_index(index);
+    match active(cx, topic, index) {
+        Ok(producers) => answer.with_active_producers(producers),
+        Err(code) => answer.with_error_code(code.code()),
+    }
 }
 
-fn active(cx: &Context, asked: &TopicRequest, partition: i32) -> Result<Vec<ProducerState>, ErrorCode> {
-    let image = cx.image();
-    let topic = cx.topic(&image, &by_name(&asked.name))?;
-    let replica = cx.replica(topic, partition)?;
+fn active(cx: &Context, topic: &Found<'_>, partition: i32) -> Result<Vec<ProducerState>, ErrorCode> {
+    let replica = cx.replica((*topic)?, partition)?;
     replica.check_leader(-1)?;
     Ok(replica.producers().iter().map(described).collect())
 }

@@ -2,6 +2,7 @@
 
 use super::{Refused, effective, number_of, overrides, resource};
 use crate::api::context::Context;
+use crate::api::merged::first_of_each;
 use crate::api::{Api, Reply};
 use crate::cluster::Image;
 use crate::cluster::controller::name_fault;
@@ -15,16 +16,31 @@ use kafka_protocol::messages::{
     list_config_resources_response,
 };
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 
 /// From here on a value's type and documentation are told.
 const TELLS_TYPE: i16 = 3;
 /// ListConfigResources: version 0 knows client metrics only.
 const LISTS_ALL: i16 = 1;
 
+/// Groups and client metrics that nothing was set on are all alike and cost nothing to name: one answer shows this many.
+const MOST_UNSET: usize = 1_000;
+const TOO_MANY: &str = "too many resources that nothing was set on";
+
 impl Api for DescribeConfigsRequest {
-    async fn handle(self, cx: Context) -> Reply<DescribeConfigsResponse> {
+    async fn handle(mut self, cx: Context) -> Reply<DescribeConfigsResponse> {
         let image = cx.image();
-        let results = self.resources.iter().map(|asked| self.result(&cx, &image, asked)).collect();
+        let name = |asked: &DescribeConfigsResource| (asked.resource_type, asked.resource_name.clone());
+        let resources = first_of_each(std::mem::take(&mut self.resources), name);
+        let mut unset = 0;
+        let result = |asked| {
+            unset += usize::from(is_unset(&image, asked));
+            match unset <= MOST_UNSET {
+                true => self.result(&cx, &image, asked),
+                false => refused(asked, (ErrorCode::InvalidRequest, TOO_MANY.into())),
+            }
+        };
+        let results = resources.iter().map(result).collect();
         Reply::Now(DescribeConfigsResponse::default().with_results(results))
     }
 }
@@ -36,19 +52,15 @@ trait Describes {
 
 impl Describes for DescribeConfigsRequest {
     fn result(&self, cx: &Context, image: &Image, asked: &DescribeConfigsResource) -> DescribeConfigsResult {
-        let answer = DescribeConfigsResult::default()
-            .with_resource_type(asked.resource_type)
-            .with_resource_name(asked.resource_name.clone());
         let keys = asked.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
-        let is_asked = |one: &Described| keys.is_none_or(|keys| keys.iter().any(|key| **key == *one.name));
+        let keys: Option<HashSet<&str>> = keys.map(|keys| keys.iter().map(|key| &**key).collect());
+        let is_asked = |one: &Described| keys.as_ref().is_none_or(|keys| keys.contains(&*one.name));
         match described(cx, image, asked) {
             Ok(all) => {
                 let shown = all.into_iter().filter(is_asked).map(|one| self.shown(cx.version(), one));
-                answer.with_configs(shown.collect())
+                answer(asked).with_configs(shown.collect())
             }
-            Err((code, message)) => {
-                answer.with_error_code(code.code()).with_error_message(Some(StrBytes::from_string(message)))
-            }
+            Err(refusal) => refused(asked, refusal),
         }
     }
 
@@ -72,6 +84,24 @@ impl Describes for DescribeConfigsRequest {
         let documentation = self.include_documentation.then(documentation).flatten();
         answer.with_config_type(described.kind.map_or(0, |kind| kind as i8)).with_documentation(documentation)
     }
+}
+
+fn answer(asked: &DescribeConfigsResource) -> DescribeConfigsResult {
+    DescribeConfigsResult::default()
+        .with_resource_type(asked.resource_type)
+        .with_resource_name(asked.resource_name.clone())
+}
+
+fn refused(asked: &DescribeConfigsResource, (code, message): Refused) -> DescribeConfigsResult {
+    let message = Some(StrBytes::from_string(message));
+    answer(asked).with_error_code(code.code()).with_error_message(message)
+}
+
+/// Whether all that could be shown of it are defaults, whatever its name.
+fn is_unset(image: &Image, asked: &DescribeConfigsResource) -> bool {
+    let of_any_name = [super::GROUP, super::CLIENT_METRICS].contains(&asked.resource_type);
+    let set = |resource: ConfigResource| image.configs.of(&resource).is_some();
+    of_any_name && !resource(asked.resource_type, &asked.resource_name).is_ok_and(set)
 }
 
 fn synonym(synonym: Synonym) -> DescribeConfigsSynonym {
@@ -122,7 +152,7 @@ impl Api for ListConfigResourcesRequest {
             true if self.resource_types.is_empty() => {
                 vec![super::TOPIC, super::BROKER, super::CLIENT_METRICS, super::GROUP]
             }
-            true => self.resource_types,
+            true => first_of_each(self.resource_types, |kind| *kind),
             false => vec![super::CLIENT_METRICS],
         };
         let known = [super::TOPIC, super::BROKER, super::BROKER_LOGGER, super::CLIENT_METRICS, super::GROUP];

@@ -2,6 +2,7 @@
 
 use super::{ask, code, string, text};
 use crate::api::context::Context;
+use crate::api::merged::first_of_each;
 use crate::api::{Api, Reply, operations};
 use crate::coordinator::group::command::*;
 use crate::coordinator::group::groups::Groups;
@@ -25,13 +26,18 @@ impl Api for DescribeGroupsRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeGroupsResponse> {
         let version = cx.version();
         let operations = operations::if_asked(self.include_authorized_operations, operations::GROUP);
-        let names = self.groups.iter().map(|group| group.to_string()).collect();
+        let names = names(self.groups);
         let answer = move |replies: Vec<(String, DescribeReply)>| {
             let group = |(name, reply)| described(version, name, reply, operations);
             DescribeGroupsResponse::default().with_groups(replies.into_iter().map(group).collect())
         };
         ask(&cx, |groups| describe_all(groups, names), answer).await
     }
+}
+
+/// Each group once.
+fn names(groups: Vec<GroupId>) -> Vec<String> {
+    first_of_each(groups, GroupId::clone).iter().map(|group| group.to_string()).collect()
 }
 
 async fn describe_all(groups: Arc<Groups>, names: Vec<String>) -> Vec<(String, DescribeReply)> {
@@ -106,7 +112,7 @@ fn listed(version: i16, reply: ListReply) -> ListGroupsResponse {
 
 impl Api for DeleteGroupsRequest {
     async fn handle(self, cx: Context) -> Reply<DeleteGroupsResponse> {
-        let names = self.groups_names.iter().map(|group| group.to_string()).collect();
+        let names = names(self.groups_names);
         let answer = |replies: Vec<(String, DeleteGroupReply)>| {
             let result = |(name, reply): (String, DeleteGroupReply)| {
                 DeletableGroupResult::default()

@@ -2,6 +2,7 @@
 
 use super::text;
 use crate::api::context::Context;
+use crate::api::merged::first_of_each;
 use crate::api::metadata::OFFSETS_TOPIC;
 use crate::api::{Api, Reply, auto_create};
 use crate::types::ErrorCode;
@@ -35,8 +36,8 @@ impl Api for FindCoordinatorRequest {
         }
         let response = FindCoordinatorResponse::default();
         if cx.version() >= SEVERAL {
-            let found =
-                self.coordinator_keys.iter().map(|key| coordinator(key, locate(&cx, self.key_type, key)));
+            let keys = first_of_each(self.coordinator_keys, StrBytes::clone);
+            let found = keys.iter().map(|key| coordinator(key, locate(&cx, self.key_type, key)));
             return Reply::Now(response.with_coordinators(found.collect()));
         }
         Reply::Now(match locate(&cx, self.key_type, &self.key) {
