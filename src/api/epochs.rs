@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch: where an epoch ended, so that a reader can tell whether its log was cut (KIP-320).
 
-use super::context::Context;
+use super::context::{Context, Found};
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::types::{ErrorCode, LeaderEpoch, Offset};
@@ -18,9 +18,11 @@ impl Api for OffsetForLeaderEpochRequest {
 }
 
 fn answer(cx: &Context, topic: &OffsetForLeaderTopic) -> OffsetForLeaderTopicResult {
+    let image = cx.image();
+    let found = cx.topic(&image, &by_name(&topic.topic));
     let partition = |asked: &OffsetForLeaderPartition| {
         let answer = EpochEndOffset::default().with_partition(asked.partition);
-        match end_of(cx, topic, asked) {
+        match end_of(cx, &found, asked) {
             Ok((epoch, end)) => answer.with_leader_epoch(epoch).with_end_offset(end),
             Err(code) => answer.with_error_code(code.code()),
         }
@@ -33,11 +35,10 @@ fn answer(cx: &Context, topic: &OffsetForLeaderTopic) -> OffsetForLeaderTopicRes
 /// Epoch and end are both -1 where the epoch is not known.
 fn end_of(
     cx: &Context,
-    topic: &OffsetForLeaderTopic,
+    topic: &Found<'_>,
     asked: &OffsetForLeaderPartition,
 ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
-    let image = cx.image();
-    let replica = cx.replica(cx.topic(&image, &by_name(&topic.topic))?, asked.partition)?;
+    let replica = cx.replica((*topic)?, asked.partition)?;
     replica.check_leader(asked.current_leader_epoch)?;
     Ok(replica.epoch_end(asked.leader_epoch).unwrap_or((-1, -1)))
 }

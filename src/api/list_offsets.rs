@@ -1,14 +1,14 @@
 //! ListOffsets: offsets by time, and the marks of a partition.
 
-use super::context::Context;
+use super::context::{Context, Found};
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::replica::{Isolation, Located, Replica};
 use crate::types::{ErrorCode, Offset};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::*;
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use std::collections::HashSet;
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use std::collections::{HashMap, HashSet};
 
 /// Timestamps that mean a mark instead of a time, with the first version that knows them.
 const LATEST: i64 = -1;
@@ -31,25 +31,31 @@ impl Api for ListOffsetsRequest {
 }
 
 /// Partitions that a request names more than once: it cannot be meant, and is refused for them.
-fn named_twice(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
-    let mut seen = HashSet::new();
-    let all = topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index))
-    });
-    all.filter(|key| !seen.insert(key.clone())).collect()
+fn named_twice(topics: &[ListOffsetsTopic]) -> HashMap<TopicName, HashSet<i32>> {
+    let mut seen: HashMap<TopicName, HashSet<i32>> = HashMap::new();
+    let mut twice = seen.clone();
+    for topic in topics {
+        let seen = seen.entry(topic.name.clone()).or_default();
+        let again = topic.partitions.iter().map(|one| one.partition_index).filter(|at| !seen.insert(*at));
+        twice.entry(topic.name.clone()).or_default().extend(again);
+    }
+    twice
 }
 
 fn answer(
     cx: &Context,
     topic: &ListOffsetsTopic,
     isolation: Isolation,
-    twice: &HashSet<(String, i32)>,
+    twice: &HashMap<TopicName, HashSet<i32>>,
 ) -> ListOffsetsTopicResponse {
+    let image = cx.image();
+    let found = cx.topic(&image, &by_name(&topic.name));
+    let twice = twice.get(&topic.name);
     let partition = |asked: &ListOffsetsPartition| {
         let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-        let outcome = match twice.contains(&(topic.name.to_string(), asked.partition_index)) {
+        let outcome = match twice.is_some_and(|twice| twice.contains(&asked.partition_index)) {
             true => Err(ErrorCode::InvalidRequest),
-            false => locate(cx, topic, asked, isolation),
+            false => locate(cx, &found, asked, isolation),
         };
         match outcome {
             Err(code) => answer.with_error_code(known_to(cx.version(), code).code()),
@@ -70,12 +76,11 @@ fn answer(
 
 fn locate(
     cx: &Context,
-    topic: &ListOffsetsTopic,
+    topic: &Found<'_>,
     asked: &ListOffsetsPartition,
     isolation: Isolation,
 ) -> Result<Option<Located>, ErrorCode> {
-    let image = cx.image();
-    let replica = cx.replica(cx.topic(&image, &by_name(&topic.name))?, asked.partition_index)?;
+    let replica = cx.replica((*topic)?, asked.partition_index)?;
     replica.check_leader(asked.current_leader_epoch)?;
     let knows = |(_, since): (i64, i16)| cx.version() >= since;
     match asked.timestamp {

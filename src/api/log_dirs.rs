@@ -7,7 +7,7 @@ use crate::types::ErrorCode;
 use kafka_protocol::messages::describe_log_dirs_response::*;
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use storage::dirs::DirHandle;
@@ -19,18 +19,15 @@ const UNKNOWN: i64 = -1;
 
 impl Api for DescribeLogDirsRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeLogDirsResponse> {
-        let asked = self.topics.map(|topics| {
-            let named =
-                |topic: &kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
-                    let name = topic.topic.to_string();
-                    topic.partitions.iter().map(|index| (name.clone(), *index)).collect::<Vec<_>>()
-                };
-            topics.iter().flat_map(named).collect::<HashSet<_>>()
+        let asked: Option<HashMap<&str, HashSet<i32>>> = self.topics.as_ref().map(|topics| {
+            let mut asked: HashMap<&str, HashSet<i32>> = HashMap::new();
+            topics.iter().for_each(|topic| asked.entry(&topic.topic).or_default().extend(&topic.partitions));
+            asked
         });
-        let is_asked = |replica: &Arc<Replica>| {
-            let key = || (replica.topic().to_string(), replica.id().partition);
-            asked.as_ref().is_none_or(|asked| asked.contains(&key()))
+        let is_named = |asked: &HashMap<&str, HashSet<i32>>, replica: &Replica| {
+            asked.get(&**replica.topic()).is_some_and(|indexes| indexes.contains(&replica.id().partition))
         };
+        let is_asked = |replica: &Arc<Replica>| asked.as_ref().is_none_or(|asked| is_named(asked, replica));
         let replicas: Vec<Arc<Replica>> = cx.node.replicas.all().into_iter().filter(is_asked).collect();
         let dirs = cx.node.dirs.all().iter().map(|dir| described(&cx, dir, &replicas));
         let broken = cx.node.dirs.broken_at_start().iter().map(|(path, _)| offline(path));

@@ -1,6 +1,6 @@
 //! Produce: appends at once, in the order of arrival; waits afterwards for what `acks` asks for.
 
-use super::context::Context;
+use super::context::{Context, Found};
 use super::fetch::session::TopicKey;
 use super::metadata::is_internal;
 use super::{Api, Reply};
@@ -99,38 +99,38 @@ fn append_topic(
     let mut outcome = TopicOutcome { name: topic.name, id: topic.topic_id, partitions: vec![] };
     let key =
         if cx.version() >= BY_ID { TopicKey::Id(outcome.id) } else { TopicKey::Name(outcome.name.clone()) };
+    let found = writable(cx, image, &key);
     for partition in topic.partition_data {
         let index = partition.index;
         let appended = acks.map_err(AppendRefused::from);
-        let appended = appended.and_then(|acks| append(cx, image, &key, partition, acks, now));
+        let appended = appended.and_then(|acks| append(cx, &found, partition, acks, now));
         outcome.partitions.push((index, appended));
     }
     outcome
 }
 
+/// As in Kafka only a tool that names itself so may write to internal topics.
+fn writable<'a>(cx: &Context, image: &'a Image, key: &TopicKey) -> Found<'a> {
+    let topic = cx.topic(image, key)?;
+    match is_internal(&topic.name) && cx.header.client_id.as_deref() != Some("__admin_client") {
+        true => Err(ErrorCode::InvalidTopicException),
+        false => Ok(topic),
+    }
+}
+
 fn append(
     cx: &Context,
-    image: &Image,
-    key: &TopicKey,
+    topic: &Found<'_>,
     partition: PartitionProduceData,
     acks: Acks,
     now: Now,
 ) -> Result<Appended, AppendRefused> {
-    let topic = cx.topic(image, key)?;
-    if is_internal(&topic.name) && !is_admin(cx) {
-        return Err(ErrorCode::InvalidTopicException.into());
-    }
-    let replica = cx.replica(topic, partition.index)?;
+    let replica = cx.replica((*topic)?, partition.index)?;
     let records = partition.records.unwrap_or_default();
     if cx.version() < KNOWS_ZSTD && is_zstd(&records) {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
     replica.append(Append { records, acks }, now)
-}
-
-/// As in Kafka a tool that names itself so may write to internal topics.
-fn is_admin(cx: &Context) -> bool {
-    cx.header.client_id.as_deref() == Some("__admin_client")
 }
 
 fn is_zstd(records: &[u8]) -> bool {

@@ -2,19 +2,24 @@
 
 use super::{ask, code, code_of, name_of, string, text};
 use crate::api::context::Context;
+use crate::api::merged::{Merged, first_of_each, merged};
 use crate::api::topics::by_name;
 use crate::api::{Api, Reply};
+use crate::cluster::Image;
 use crate::coordinator::group::command::*;
 use crate::types::ErrorCode;
+use indexmap::IndexMap;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::offset_commit_response::*;
+use kafka_protocol::messages::offset_delete_request::OffsetDeleteRequestTopic;
 use kafka_protocol::messages::offset_delete_response::*;
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::offset_fetch_response::*;
 use kafka_protocol::messages::*;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// OffsetCommit: from here on GROUP_ID_NOT_FOUND is known.
@@ -27,18 +32,16 @@ const FETCH_EPOCH: i16 = 5;
 const FETCH_GROUP_ERROR: i16 = 2;
 const FETCH_GROUPS: i16 = 8;
 
-/// What a request names, in its order: topic, partitions.
-type Asked = Vec<(String, Vec<i32>)>;
-
-/// Partitions that do not exist, or may not be touched, each with its error.
-type Refusals = HashMap<(String, i32), ErrorCode>;
-
 impl Api for OffsetCommitRequest {
     async fn handle(self, cx: Context) -> Reply<OffsetCommitResponse> {
         let version = cx.version();
-        let asked: Asked =
-            self.topics.iter().map(|topic| (name_of(&topic.name), commit_indexes(topic))).collect();
-        let refused = refusals(&cx, &asked);
+        let image = cx.image();
+        let partitions = |topic: OffsetCommitRequestTopic| {
+            (topic.name, topic.partitions.into_iter().map(|one| (one.partition_index, one)))
+        };
+        let named = merged(self.topics.into_iter().map(partitions));
+        let asked = refusals(&cx, &image, &named);
+        let accepted = named.iter().zip(&asked);
         let retention = self.retention_time_ms;
         let commit = CommitOffsets {
             group: self.group_id.to_string(),
@@ -48,52 +51,48 @@ impl Api for OffsetCommitRequest {
             knows_group_not_found: version >= COMMIT_GROUP_NOT_FOUND,
             retention: (COMMIT_RETENTION.contains(&version) && retention >= 0)
                 .then(|| Duration::from_millis(retention as u64)),
-            topics: self.topics.iter().filter_map(|topic| commit_topic(&cx, topic, &refused)).collect(),
+            topics: accepted.filter_map(|(named, asked)| commit_topic(&cx, &image, named, asked)).collect(),
         };
-        let answer = move |reply| committed(asked, &refused, reply);
+        let answer = move |reply| committed(asked, reply);
         ask(&cx, |groups| async move { groups.commit(commit).await }, answer).await
     }
 }
 
-fn commit_indexes(topic: &OffsetCommitRequestTopic) -> Vec<i32> {
-    topic.partitions.iter().map(|partition| partition.partition_index).collect()
+/// One outcome for each partition named, in the order of the request: that it does not exist, or may not be touched; or none yet.
+fn refusals<T>(cx: &Context, image: &Image, named: &Merged<TopicName, T>) -> Vec<TopicOutcome> {
+    let outcome = |(name, partitions): (&TopicName, &IndexMap<i32, T>)| {
+        let found = cx.topic(image, &by_name(name));
+        let refusal = |index: i32| match &found {
+            Ok(topic) => topic.partition(index).is_none().then_some(ErrorCode::UnknownTopicOrPartition),
+            Err(error) => Some(*error),
+        };
+        let partitions = partitions.keys().map(|&index| (index, refusal(index))).collect();
+        TopicOutcome { name: name_of(name), partitions }
+    };
+    named.iter().map(outcome).collect()
 }
 
-fn refusals(cx: &Context, asked: &Asked) -> Refusals {
-    let image = cx.image();
-    let mut refused = HashMap::new();
-    for (name, indexes) in asked {
-        let found = cx.topic(&image, &by_name(&TopicName(text(name.clone()))));
-        for &index in indexes {
-            let error = match &found {
-                Ok(topic) => topic.partition(index).is_none().then_some(ErrorCode::UnknownTopicOrPartition),
-                Err(error) => Some(*error),
-            };
-            refused.extend(error.map(|error| ((name.clone(), index), error)));
-        }
-    }
-    refused
-}
-
-/// What of `topic` can be committed; nothing if it is not there.
-fn commit_topic(cx: &Context, topic: &OffsetCommitRequestTopic, refused: &Refusals) -> Option<CommitTopic> {
-    let name = name_of(&topic.name);
-    let id = cx.topic(&cx.image(), &by_name(&topic.name)).ok()?.id;
-    let accepted =
-        |one: &&OffsetCommitRequestPartition| !refused.contains_key(&(name.clone(), one.partition_index));
+/// What of a topic can be committed; nothing if it is not there.
+fn commit_topic(
+    cx: &Context,
+    image: &Image,
+    (name, partitions): (&TopicName, &IndexMap<i32, OffsetCommitRequestPartition>),
+    asked: &TopicOutcome,
+) -> Option<CommitTopic> {
+    let id = cx.topic(image, &by_name(name)).ok()?.id;
     let partition = |one: &OffsetCommitRequestPartition| CommitPartition {
         partition: one.partition_index,
         offset: one.committed_offset,
         leader_epoch: one.committed_leader_epoch,
         metadata: one.committed_metadata.as_ref().map(string),
     };
-    let partitions = topic.partitions.iter().filter(accepted).map(partition).collect();
-    Some(CommitTopic { name, id, partitions })
+    let accepted = partitions.values().zip(&asked.partitions).filter(|(_, (_, refusal))| refusal.is_none());
+    let partitions = accepted.map(|(one, _)| partition(one)).collect();
+    Some(CommitTopic { name: asked.name.clone(), id, partitions })
 }
 
 /// Every partition asked for gets its own error: its refusal, the whole request's, or the coordinator's.
-fn committed(asked: Asked, refused: &Refusals, reply: CommitReply) -> OffsetCommitResponse {
-    let whole = reply.as_ref().err().copied();
+fn committed(asked: Vec<TopicOutcome>, reply: CommitReply) -> OffsetCommitResponse {
     let topic = |topic: TopicOutcome| {
         let partition = |(index, error): (i32, Option<ErrorCode>)| {
             OffsetCommitResponsePartition::default()
@@ -104,27 +103,19 @@ fn committed(asked: Asked, refused: &Refusals, reply: CommitReply) -> OffsetComm
             .with_name(TopicName(text(topic.name)))
             .with_partitions(topic.partitions.into_iter().map(partition).collect())
     };
-    let outcomes = in_order(asked, refused, whole, reply.unwrap_or_default());
+    let outcomes = filled(asked, reply);
     OffsetCommitResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
 }
 
-/// One outcome for each partition, as asked.
-fn in_order(
-    asked: Asked,
-    refused: &Refusals,
-    whole: Option<ErrorCode>,
-    outcomes: Vec<TopicOutcome>,
-) -> Vec<TopicOutcome> {
-    let mut errors = refused.clone();
-    for topic in outcomes {
-        let failed = topic.partitions.into_iter().filter_map(|(index, error)| Some((index, error?)));
-        errors.extend(failed.map(|(index, error)| ((topic.name.clone(), index), error)));
+/// Gives to what was not refused what the coordinator says, which answers in the same order, or its error for all.
+fn filled(mut asked: Vec<TopicOutcome>, reply: CommitReply) -> Vec<TopicOutcome> {
+    let whole = reply.as_ref().err().copied();
+    let mut said = reply.unwrap_or_default().into_iter().flat_map(|topic| topic.partitions);
+    let all = asked.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for (_, error) in all.filter(|(_, error)| error.is_none()) {
+        *error = said.next().map_or(whole, |(_, error)| error);
     }
-    let outcome = |(name, indexes): (String, Vec<i32>)| {
-        let error = |index| errors.get(&(name.clone(), index)).copied().or(whole);
-        TopicOutcome { partitions: indexes.into_iter().map(|index| (index, error(index))).collect(), name }
-    };
-    asked.into_iter().map(outcome).collect()
+    asked
 }
 
 impl Api for OffsetFetchRequest {
@@ -132,15 +123,14 @@ impl Api for OffsetFetchRequest {
         let version = cx.version();
         let require_stable = self.require_stable;
         if version >= FETCH_GROUPS {
-            let groups = self.groups.iter().map(|group| group_question(group, require_stable)).collect();
+            let groups = first_of_each(self.groups, |group| group.group_id.clone());
+            let groups = groups.into_iter().map(|group| group_question(group, require_stable)).collect();
             return ask(&cx, |handle| fetch_all(handle, groups), all_fetched).await;
         }
-        let named = |topic: &offset_fetch_request::OffsetFetchRequestTopic| {
-            (name_of(&topic.name), topic.partition_indexes.clone())
-        };
+        let named = |topic: OffsetFetchRequestTopic| (topic.name, topic.partition_indexes);
         let question = FetchOffsets {
             group: self.group_id.to_string(),
-            topics: self.topics.as_ref().map(|topics| topics.iter().map(named).collect()),
+            topics: self.topics.map(|topics| each_once(topics.into_iter().map(named))),
             require_stable,
         };
         let answer = move |(question, reply)| one_fetched(version, question, reply);
@@ -167,15 +157,18 @@ async fn fetch_all(groups: Handle, questions: Vec<FetchOffsets>) -> Vec<(FetchOf
     answers
 }
 
-fn group_question(group: &OffsetFetchRequestGroup, require_stable: bool) -> FetchOffsets {
-    let named = |topic: &offset_fetch_request::OffsetFetchRequestTopics| {
-        (name_of(&topic.name), topic.partition_indexes.clone())
-    };
+fn group_question(group: OffsetFetchRequestGroup, require_stable: bool) -> FetchOffsets {
+    let named = |topic: OffsetFetchRequestTopics| (topic.name, topic.partition_indexes);
     FetchOffsets {
         group: group.group_id.to_string(),
-        topics: group.topics.as_ref().map(|topics| topics.iter().map(named).collect()),
+        topics: group.topics.map(|topics| each_once(topics.into_iter().map(named))),
         require_stable,
     }
+}
+
+fn each_once(topics: impl Iterator<Item = (TopicName, Vec<i32>)>) -> Vec<(String, Vec<i32>)> {
+    let named = merged(topics.map(|(name, indexes)| (name, indexes.into_iter().map(|index| (index, ())))));
+    named.into_iter().map(|(name, indexes)| (name_of(&name), indexes.into_keys().collect())).collect()
 }
 
 fn all_fetched(answers: Vec<(FetchOffsets, FetchReply)>) -> OffsetFetchResponse {
@@ -245,16 +238,18 @@ fn old_topic(version: i16, topic: FetchedTopic) -> OffsetFetchResponseTopic {
 
 impl Api for OffsetDeleteRequest {
     async fn handle(self, cx: Context) -> Reply<OffsetDeleteResponse> {
-        let asked: Asked =
-            self.topics.iter().map(|topic| (name_of(&topic.name), delete_indexes(topic))).collect();
-        let refused = refusals(&cx, &asked);
-        let accepted = |(name, indexes): &(String, Vec<i32>)| {
-            let here = |index: &&i32| !refused.contains_key(&(name.clone(), **index));
-            (name.clone(), indexes.iter().filter(here).copied().collect())
+        let image = cx.image();
+        let indexes = |topic: OffsetDeleteRequestTopic| {
+            (topic.name, topic.partitions.into_iter().map(|one| (one.partition_index, ())))
+        };
+        let asked = refusals(&cx, &image, &merged(self.topics.into_iter().map(indexes)));
+        let accepted = |topic: &TopicOutcome| {
+            let accepted = topic.partitions.iter().filter(|(_, refusal)| refusal.is_none());
+            (topic.name.clone(), accepted.map(|(index, _)| *index).collect())
         };
         let delete =
             DeleteOffsets { group: self.group_id.to_string(), topics: asked.iter().map(accepted).collect() };
-        let answer = move |reply| offsets_deleted(asked, &refused, reply);
+        let answer = move |reply| offsets_deleted(asked, reply);
         ask(&cx, |groups| async move { groups.delete_offsets(delete).await }, answer).await
     }
 
@@ -263,13 +258,9 @@ impl Api for OffsetDeleteRequest {
     }
 }
 
-fn delete_indexes(topic: &offset_delete_request::OffsetDeleteRequestTopic) -> Vec<i32> {
-    topic.partitions.iter().map(|partition| partition.partition_index).collect()
-}
-
-fn offsets_deleted(asked: Asked, refused: &Refusals, reply: DeleteOffsetsReply) -> OffsetDeleteResponse {
+fn offsets_deleted(asked: Vec<TopicOutcome>, reply: DeleteOffsetsReply) -> OffsetDeleteResponse {
     let outcomes = match reply {
-        Ok(outcomes) => in_order(asked, refused, None, outcomes),
+        Ok(outcomes) => filled(asked, Ok(outcomes)),
         Err(error) => return OffsetDeleteRequest::refuse(error),
     };
     let topic = |topic: TopicOutcome| {

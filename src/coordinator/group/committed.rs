@@ -3,7 +3,7 @@
 use super::classic::State;
 use super::command::*;
 use super::machine::{GroupMachine, Reply};
-use super::offsets::Topics;
+use super::offsets::{Placed, Topics};
 use super::records::{Event, OffsetCommit, OffsetKey, TEXT_MAX_BYTES};
 use crate::coordinator::machine::{Output, Ticket};
 use crate::types::{ErrorCode, Now, Uuid, Wall};
@@ -65,30 +65,16 @@ impl GroupMachine {
     pub(super) fn fetch(&self, fetch: FetchOffsets) -> Vec<FetchedTopic> {
         let FetchOffsets { group, topics, require_stable } = fetch;
         let topics = topics.unwrap_or_else(|| self.offsets.of(&group).map(all).unwrap_or_default());
-        let fetched = |name: String, partitions: Vec<i32>| FetchedTopic {
-            partitions: partitions
-                .into_iter()
-                .map(|partition| self.fetch_one(&group, &name, partition, require_stable))
-                .collect(),
-            name,
+        let topic = |(name, partitions): (String, Vec<i32>)| {
+            let committed = self.offsets.of(&group).and_then(|topics| topics.get(&name));
+            let is_unstable = |at| require_stable && self.offsets.is_pending(&group, &name, at);
+            let fetch = |at| match is_unstable(at) {
+                true => not_fetched(at, Some(ErrorCode::UnstableOffsetCommit)),
+                false => fetched(at, committed.and_then(|partitions| partitions.get(&at))),
+            };
+            FetchedTopic { partitions: partitions.into_iter().map(fetch).collect(), name }
         };
-        topics.into_iter().map(|(name, partitions)| fetched(name, partitions)).collect()
-    }
-
-    fn fetch_one(&self, group: &str, topic: &str, partition: i32, stable: bool) -> FetchedOffset {
-        let nothing =
-            |error| FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: String::new(), error };
-        if stable && self.offsets.is_pending(group, topic, partition) {
-            return nothing(Some(ErrorCode::UnstableOffsetCommit));
-        }
-        let Some(commit) = self.offsets.get(group, topic, partition) else { return nothing(None) };
-        FetchedOffset {
-            partition,
-            offset: commit.offset,
-            leader_epoch: commit.leader_epoch,
-            metadata: commit.metadata.clone(),
-            error: None,
-        }
+        topics.into_iter().map(topic).collect()
     }
 
     pub(super) fn delete_offsets(&mut self, delete: DeleteOffsets, ticket: Ticket) -> Output<Event, Reply> {
@@ -125,6 +111,21 @@ impl GroupMachine {
         let key = OffsetKey { group: group.to_owned(), topic: topic.to_owned(), partition };
         known.then_some(Event::Offset { key, value: None })
     }
+}
+
+fn fetched(partition: i32, placed: Option<&Placed>) -> FetchedOffset {
+    let Some(Placed { commit, .. }) = placed else { return not_fetched(partition, None) };
+    FetchedOffset {
+        partition,
+        offset: commit.offset,
+        leader_epoch: commit.leader_epoch,
+        metadata: commit.metadata.clone(),
+        error: None,
+    }
+}
+
+fn not_fetched(partition: i32, error: Option<ErrorCode>) -> FetchedOffset {
+    FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: String::new(), error }
 }
 
 fn committed(offset: CommitPartition, topic_id: Uuid, retention: Option<Duration>, now: Now) -> OffsetCommit {
