@@ -62,10 +62,10 @@ pub enum Invalid {
     /// INVALID_RECORD
     #[error("a partition's records must be exactly one batch")]
     BatchCount,
-    /// INVALID_RECORD: Kafka's answer on every version of Produce that is still spoken.
+    /// INVALID_RECORD: an old format, which no version of Produce that is still spoken may carry.
     #[error("records have magic {0}, only 2 is accepted")]
     Magic(i8),
-    /// CORRUPT_MESSAGE: length or CRC.
+    /// CORRUPT_MESSAGE: length, CRC, or a magic that no format has.
     #[error(transparent)]
     Corrupt(BatchError),
     /// MESSAGE_TOO_LARGE
@@ -88,9 +88,12 @@ pub enum Invalid {
 /// Checks what a client produced to one partition and makes it ready to be given its offsets.
 pub fn validate(produced: &Bytes, rules: &Rules, now: Wall) -> Result<Prepared, Invalid> {
     let batch = only_batch(produced)?;
-    check_header(&batch.header)?;
+    check_base_offset(&batch.header)?;
     check_size(batch.bytes.len(), rules)?;
+    // A client sends again what was damaged on its way, and gives up what it should not have sent: what the CRC covers
+    // says nothing before the CRC is right.
     batch.check_crc().map_err(Invalid::Corrupt)?;
+    check_header(&batch.header)?;
     let mut recoder = Recoder::new(&batch.header, rules)?;
     let tally = walk(&batch, rules, now, &mut recoder)?;
     let mut prepared = if tally.numbered {
@@ -107,16 +110,18 @@ fn only_batch(produced: &Bytes) -> Result<RawBatch, Invalid> {
     match RawBatch::first(produced) {
         Ok(batch) if batch.bytes.len() == produced.len() => Ok(batch),
         Ok(_) | Err(BatchError::Short { .. }) => Err(Invalid::BatchCount),
-        Err(BatchError::Magic(magic)) => Err(Invalid::Magic(magic)),
+        Err(BatchError::Magic(magic @ 0..=1)) => Err(Invalid::Magic(magic)),
         Err(error) => Err(Invalid::Corrupt(error)),
     }
 }
 
+/// The CRC does not cover it.
+fn check_base_offset(header: &BatchHeader) -> Result<(), Invalid> {
+    if header.base_offset == 0 { Ok(()) } else { Err(Invalid::Header("a base offset other than 0")) }
+}
+
 fn check_header(header: &BatchHeader) -> Result<(), Invalid> {
     let refused = |what| Err(Invalid::Header(what));
-    if header.base_offset != 0 {
-        return refused("a base offset other than 0");
-    }
     if header.count <= 0 || header.last_offset_delta.checked_add(1) != Some(header.count) {
         return refused("a record count that its offsets do not bear out");
     }

@@ -64,14 +64,26 @@ fn one_whole_batch_and_nothing_else() {
     let mut old = good.to_vec();
     old[16] = 1;
     assert_eq!(check(&old.into(), &Rules::default()), Err(Invalid::Magic(1)));
+}
+
+#[test]
+fn damage_is_told_from_what_a_client_may_not_send() {
+    let good = three(Codec::None);
+    let refused = |bytes: Vec<u8>| check(&bytes.into(), &Rules::default()).expect_err("refused");
     let short = with(&good, |h| h.length = 48);
-    assert_eq!(check(&short, &Rules::default()), Err(Invalid::Corrupt(BatchError::Length(48))));
-    let mut flipped = good.to_vec();
-    flipped[70] ^= 1;
-    assert!(matches!(
-        check(&flipped.into(), &Rules::default()),
-        Err(Invalid::Corrupt(BatchError::Crc { .. }))
-    ));
+    assert_eq!(refused(short.to_vec()), Invalid::Corrupt(BatchError::Length(48)));
+    for magic in [3, -1] {
+        let mut bytes = good.to_vec();
+        bytes[16] = magic as u8;
+        assert_eq!(refused(bytes), Invalid::Corrupt(BatchError::Magic(magic)));
+    }
+    // The control bit, the last offset delta, a record: the bytes that the CRC covers, whatever they would mean.
+    for (at, bit) in [(22, 0x20), (26, 4), (70, 1)] {
+        let mut bytes = good.to_vec();
+        bytes[at] ^= bit;
+        let why = refused(bytes);
+        assert!(matches!(why, Invalid::Corrupt(BatchError::Crc { .. })), "byte {at}: {why:?}");
+    }
 }
 
 #[test]
