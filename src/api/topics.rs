@@ -13,6 +13,7 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
@@ -80,21 +81,39 @@ async fn settle(cx: &Context) {
 
 impl Api for DeleteTopicsRequest {
     async fn handle(self, cx: Context) -> Reply<DeleteTopicsResponse> {
-        let refs: Vec<TopicRef> = match cx.version() >= DELETES_BY_ID {
-            true => self.topics.into_iter().map(|topic| topic_ref(topic.name, topic.topic_id)).collect(),
-            false => self.topic_names.into_iter().map(|name| TopicRef::Name(name.to_string())).collect(),
+        let (refs, mut results) = match cx.version() >= DELETES_BY_ID {
+            true => topic_refs(self.topics),
+            false => (self.topic_names.iter().map(|name| TopicRef::Name(name.to_string())).collect(), vec![]),
         };
-        let results = match cx.node.metadata.submit(DeleteTopics { topics: refs.clone() }).await {
-            Ok(deleted) => deleted.into_iter().map(|topic| deletion(&cx, topic)).collect(),
-            Err(code) => refs.into_iter().map(|topic| deletion(&cx, not_deleted(topic, code))).collect(),
-        };
+        match cx.node.metadata.submit(DeleteTopics { topics: refs.clone() }).await {
+            Ok(deleted) => results.extend(deleted),
+            Err(code) => results.extend(refs.into_iter().map(|topic| not_deleted(topic, code))),
+        }
         settle(&cx).await;
+        let results = results.into_iter().map(|topic| deletion(&cx, topic)).collect();
         Reply::Now(DeleteTopicsResponse::default().with_responses(results))
     }
 }
 
-fn topic_ref(name: Option<TopicName>, id: uuid::Uuid) -> TopicRef {
-    name.map_or(TopicRef::Id(id), |name| TopicRef::Name(name.to_string()))
+/// What is to be deleted, and the refusals of what does not say what it means: a topic is named by its name or by its
+/// id, since the two could be those of different topics.
+fn topic_refs(asked: Vec<DeleteTopicState>) -> (Vec<TopicRef>, Vec<DeletedTopic>) {
+    let (mut refs, mut refused) = (vec![], vec![]);
+    for DeleteTopicState { name, topic_id, .. } in asked {
+        let name = name.map(|name| name.to_string());
+        let id = Some(topic_id).filter(|id| !id.is_nil());
+        let mut refuse = |name, id, message| {
+            let outcome = Err(Refusal::new(ErrorCode::InvalidRequest, message));
+            refused.push(DeletedTopic { name, id, outcome });
+        };
+        match (name, id) {
+            (Some(name), None) => refs.push(TopicRef::Name(name)),
+            (None, Some(id)) => refs.push(TopicRef::Id(id)),
+            (None, None) => refuse(None, None, "Neither a name nor an id is given."),
+            (name, id) => refuse(name, id, "Both a name and an id are given."),
+        }
+    }
+    (refs, refused)
 }
 
 fn not_deleted(topic: TopicRef, code: ErrorCode) -> DeletedTopic {
@@ -158,4 +177,27 @@ fn new_partitions(topic: CreatePartitionsTopic) -> NewPartitions {
 /// The key of a topic that a request can only name.
 pub(super) fn by_name(name: &TopicName) -> TopicKey {
     TopicKey::Name(name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_deleted_by_its_name_or_by_its_id() {
+        let id = uuid::Uuid::from_u128(7);
+        let asked = |name: Option<&str>, id| {
+            DeleteTopicState::default().with_name(name.map(topic_name)).with_topic_id(id)
+        };
+        let nil = uuid::Uuid::nil();
+        let (refs, refused) =
+            topic_refs(vec![asked(Some("a"), nil), asked(None, id), asked(Some("b"), id), asked(None, nil)]);
+        assert_eq!(refs, [TopicRef::Name("a".into()), TopicRef::Id(id)]);
+        let told: Vec<_> = refused
+            .iter()
+            .map(|one| (one.name.as_deref(), one.id, one.outcome.as_ref().unwrap_err().code))
+            .collect();
+        let wrong = ErrorCode::InvalidRequest;
+        assert_eq!(told, [(Some("b"), Some(id), wrong), (None, None, wrong)]);
+    }
 }

@@ -30,12 +30,12 @@ pub struct DeletedTopic {
 }
 
 impl Command for DeleteTopics {
-    /// One for each name or id, in the order of their first mention.
+    /// One for each topic, whether named by name or by id, in the order of their first mention.
     type Answer = Vec<DeletedTopic>;
 
     fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
         let mut draft = Draft::upon(image);
-        let answers = distinct(&self.topics, TopicRef::clone)
+        let answers = distinct(&self.topics, |wanted| by_id_if_known(wanted, image))
             .into_iter()
             .map(|(wanted, once)| {
                 let outcome = match once {
@@ -49,6 +49,11 @@ impl Command for DeleteTopics {
             .collect();
         Ok((draft.into_changes(), answers))
     }
+}
+
+/// The same for a topic's name and its id, so that neither hides that the other was given too.
+fn by_id_if_known(wanted: &TopicRef, image: &Image) -> TopicRef {
+    find(wanted, image).map_or_else(|| wanted.clone(), |topic| TopicRef::Id(topic.id))
 }
 
 /// By name and by id the answer tells both, unless the topic is not there.
@@ -74,10 +79,6 @@ fn delete(wanted: &TopicRef, image: &Image, draft: &mut Draft, enabled: bool) ->
         return Err(Refusal::new(ErrorCode::TopicDeletionDisabled, message));
     }
     let Some(topic) = find(wanted, image) else { return Err(unknown(wanted)) };
-    if draft.image().topics.by_id(topic.id).is_none() {
-        let message = "The request names this topic once by name and once by id.";
-        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-    }
     draft.add(deletion(topic, image));
     Ok(())
 }
