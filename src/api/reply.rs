@@ -4,7 +4,7 @@ use super::context::Envelope;
 use crate::wire::codec;
 use crate::wire::outgoing::{Chunks, Outgoing};
 use futures_util::future::{BoxFuture, FutureExt};
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, StrBytes};
 use std::future::Future;
 
 /// A handler's answer.
@@ -47,6 +47,12 @@ where
     }
 }
 
+/// Why something was refused, as long as a string of every version can be: the text may quote what the client sent.
+pub(super) fn why(mut message: String) -> Option<StrBytes> {
+    message.truncate(message.floor_char_boundary(i16::MAX as usize));
+    Some(StrBytes::from_string(message))
+}
+
 /// Encodes an answer that is ready.
 pub(super) fn encode<T: Message + Encodable + HeaderVersion>(envelope: Envelope, answer: &T) -> Outgoing {
     match codec::encode_response(envelope.correlation_id, envelope.version, answer) {
@@ -75,5 +81,19 @@ fn frame<T: Message + Encodable + HeaderVersion>(envelope: Envelope, answer: &T)
     match encode(envelope, answer) {
         Outgoing::Now(chunks) => chunks,
         _ => Chunks::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_ends_where_strings_end() {
+        let whole = "x".repeat(i16::MAX as usize);
+        assert_eq!(why(whole.clone()).unwrap().as_str(), whole);
+        assert_eq!(why(whole.clone() + "y").unwrap().as_str(), whole);
+        let cut = why(whole[1..].to_owned() + "é").unwrap();
+        assert_eq!(cut.as_str(), &whole[1..], "no half of a character is left");
     }
 }

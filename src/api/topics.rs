@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::fetch::session::TopicKey;
 use super::metadata::topic_name;
+use super::reply::why;
 use super::{Api, Reply};
 use crate::cluster::controller::{
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, NewPartitions, NewTopic,
@@ -58,7 +59,7 @@ fn created(cx: &Context, name: &str, outcome: Result<CreatedTopic, Refusal>) -> 
     match outcome {
         Err(refusal) => result
             .with_error_code(refusal.code.code())
-            .with_error_message((cx.version() >= 1).then(|| StrBytes::from_string(refusal.message))),
+            .with_error_message(why(refusal.message).filter(|_| cx.version() >= 1)),
         Ok(topic) if cx.version() >= TELLS_RESULT => {
             let result = if cx.version() >= TELLS_ID { result.with_topic_id(topic.id) } else { result };
             result
@@ -134,7 +135,7 @@ fn deletion(cx: &Context, topic: DeletedTopic) -> DeletableTopicResult {
         Ok(()) => result,
         Err(refusal) => result
             .with_error_code(refusal.code.code())
-            .with_error_message((cx.version() >= 5).then(|| StrBytes::from_string(refusal.message))),
+            .with_error_message(why(refusal.message).filter(|_| cx.version() >= 5)),
     }
 }
 
@@ -147,7 +148,7 @@ impl Api for CreatePartitionsRequest {
             CreatePartitionsTopicResult::default()
                 .with_name(topic_name(name))
                 .with_error_code(refusal.as_ref().map_or(0, |refusal| refusal.code.code()))
-                .with_error_message(refusal.map(|refusal| StrBytes::from_string(refusal.message)))
+                .with_error_message(refusal.and_then(|refusal| why(refusal.message)))
         };
         let results = match cx.node.metadata.submit(command).await {
             Ok(outcomes) => {

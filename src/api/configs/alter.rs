@@ -2,6 +2,7 @@
 
 use super::{Refused, number_of, resource};
 use crate::api::context::Context;
+use crate::api::reply::why;
 use crate::api::{Api, Reply};
 use crate::cluster::controller::{
     AlterConfigs, ConfigOperation, KeyChange, Outcome, ReplaceConfigs, ResourceChanges, ResourceValues,
@@ -40,7 +41,7 @@ impl Api for IncrementalAlterConfigsRequest {
                 .with_resource_type(kind)
                 .with_resource_name(StrBytes::from_string(name))
                 .with_error_code(refused.as_ref().map_or(0, |(code, _)| code.code()))
-                .with_error_message(refused.map(|(_, message)| StrBytes::from_string(message)))
+                .with_error_message(refused.and_then(|(_, message)| why(message)))
         };
         let rows = rows.into_iter().map(answer).collect();
         Reply::Now(IncrementalAlterConfigsResponse::default().with_responses(rows))
@@ -91,7 +92,7 @@ impl Api for AlterConfigsRequest {
                 .with_resource_type(kind)
                 .with_resource_name(StrBytes::from_string(name))
                 .with_error_code(refused.as_ref().map_or(0, |(code, _)| code.code()))
-                .with_error_message(refused.map(|(_, message)| StrBytes::from_string(message)))
+                .with_error_message(refused.and_then(|(_, message)| why(message)))
         };
         Reply::Now(AlterConfigsResponse::default().with_responses(rows.into_iter().map(answer).collect()))
     }

@@ -3,6 +3,7 @@
 use super::{Refused, effective, number_of, overrides, resource};
 use crate::api::context::Context;
 use crate::api::merged::first_of_each;
+use crate::api::reply::why;
 use crate::api::{Api, Reply};
 use crate::cluster::Image;
 use crate::cluster::controller::name_fault;
@@ -93,8 +94,7 @@ fn answer(asked: &DescribeConfigsResource) -> DescribeConfigsResult {
 }
 
 fn refused(asked: &DescribeConfigsResource, (code, message): Refused) -> DescribeConfigsResult {
-    let message = Some(StrBytes::from_string(message));
-    answer(asked).with_error_code(code.code()).with_error_message(message)
+    answer(asked).with_error_code(code.code()).with_error_message(why(message))
 }
 
 /// Whether all that could be shown of it are defaults, whatever its name.

@@ -10,6 +10,8 @@ use crate::types::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+/// Bytes that a key or value may have: strings of the older versions of DescribeConfigs cannot hold more.
+const LONGEST_TEXT: usize = i16::MAX as usize;
 
 /// Changes single keys (IncrementalAlterConfigs).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +110,7 @@ fn decide_each<T>(
                 check_resource(&resource, image)?;
                 let present = values_of(image, &resource);
                 let values = wanted(item, &present)?;
+                check_lengths(&values)?;
                 check_values(&resource, &present, &values, image, inputs.policy)?;
                 draft.add(differences(&resource, &present, &values));
                 settle_if_needed(&resource, &present, &values, &mut draft, inputs);
@@ -167,6 +170,20 @@ fn check_resource(resource: &ConfigResource, image: &Image) -> Outcome<()> {
         }
         ResourceKind::Topic | ResourceKind::Group | ResourceKind::ClientMetrics => Ok(()),
     }
+}
+
+/// What is stored can be told to every client.
+pub(super) fn check_lengths(values: &Overrides) -> Outcome<()> {
+    for (key, value) in values {
+        let longest = key.len().max(value.len());
+        if longest > LONGEST_TEXT {
+            let name: String = key.chars().take(100).collect();
+            let message =
+                format!("'{name}' and its value may have {LONGEST_TEXT} bytes each, one has {longest}.");
+            return Err(invalid_request(message));
+        }
+    }
+    Ok(())
 }
 
 fn check_values(

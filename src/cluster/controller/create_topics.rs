@@ -1,5 +1,6 @@
 //! Making topics.
 
+use super::configs::check_lengths;
 use super::draft::{Draft, distinct};
 use super::names::{collision, is_reserved, name_fault};
 use super::placement::{Assignment, Placer};
@@ -155,6 +156,7 @@ fn check_configs(topic: &NewTopic, inputs: &Inputs<'_>) -> Outcome<Overrides> {
         let value = value.clone().ok_or_else(|| refuse(format!("Topic config '{key}' has no value.")))?;
         configs.insert(key.clone(), value);
     }
+    check_lengths(&configs)?;
     let checked = config::validate_all(Scope::Topic, &configs, &inputs.policy.config);
     checked.map_err(|invalid| refuse(invalid.to_string()))?;
     Ok(configs)

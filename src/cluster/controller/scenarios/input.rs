@@ -15,10 +15,7 @@ impl<'a> Words<'a> {
 
     /// The `n`th word; `""` is empty, `x*250` is 250 of them.
     fn name(&self, n: usize) -> String {
-        match self.0.get(n).copied().unwrap_or("\"\"").split_once('*') {
-            Some((text, times)) => text.repeat(times.parse().expect("a number")),
-            None => self.0.get(n).copied().unwrap_or("\"\"").replace("\"\"", ""),
-        }
+        spelled(self.0.get(n).copied().unwrap_or_default())
     }
 
     fn has(&self, word: &str) -> bool {
@@ -37,10 +34,17 @@ impl<'a> Words<'a> {
     fn keys(&self, verb: &'a str) -> impl Iterator<Item = (String, Option<String>)> {
         self.0.iter().filter_map(move |word| word.strip_prefix(verb)?.strip_prefix(':')).map(
             |pair| match pair.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                Some((key, value)) => (spelled(key), Some(spelled(value))),
                 None => (pair.to_owned(), None),
             },
         )
+    }
+}
+
+fn spelled(word: &str) -> String {
+    match word.split_once('*') {
+        Some((text, times)) => text.repeat(times.parse().expect("a number")),
+        None => word.replace("\"\"", ""),
     }
 }
 
@@ -170,6 +174,7 @@ fn resource(item: &Words<'_>) -> ConfigResource {
         "topic" => ResourceKind::Topic,
         "broker" => ResourceKind::Broker,
         "group" => ResourceKind::Group,
+        "client-metrics" => ResourceKind::ClientMetrics,
         other => panic!("no such kind of resource: {other}"),
     };
     ConfigResource { kind, name: item.name(1) }

@@ -90,7 +90,7 @@ pub(super) fn change(change: &Change, before: &Image, after: &Image) -> String {
         Change::DeletionConfirmed(gone) => {
             format!("#{} is gone from broker {}", gone.id.as_u128(), gone.broker)
         }
-        Change::ConfigSet(set) => format!("{}: {}={}", resource(&set.resource), set.key, set.value),
+        Change::ConfigSet(set) => format!("{}: {}={}", resource(&set.resource), set.key, name(&set.value)),
         Change::ConfigRemoved(gone) => format!("{}: {} removed", resource(&gone.resource), gone.key),
         Change::ProducerIdsAllocated(ids) => format!("next producer id {}", ids.next),
         Change::FeatureLevel(feature) => format!("feature {} {}", feature.name, feature.level),
