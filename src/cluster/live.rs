@@ -8,6 +8,7 @@ use crate::config::BrokerConfig;
 use crate::seam::Clock;
 use crate::types::{ErrorCode, Uuid};
 use raft::{Alone, Lane, Quorum, Settings};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::disk::Disk;
@@ -117,7 +118,13 @@ async fn who_waits_together_shares_an_entry() {
 }
 
 /// Decides upon more than an entry holds.
+#[derive(Clone, Serialize, Deserialize)]
 struct Huge;
+
+impl super::forward::Numbered for Huge {
+    const KIND: u16 = 60_000;
+    const VERSION: u8 = 1;
+}
 
 impl Command for Huge {
     type Answer = ();
@@ -164,7 +171,13 @@ async fn only_changes_are_written() {
     assert!(Arc::ptr_eq(&before, &node.metadata.image()));
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 struct Mistaken;
+
+impl super::forward::Numbered for Mistaken {
+    const KIND: u16 = 60_001;
+    const VERSION: u8 = 1;
+}
 
 impl Command for Mistaken {
     type Answer = ();
