@@ -12,7 +12,7 @@ use super::round::{Dropped, Round};
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Uuid};
 use bytes::Bytes;
-use raft::{Quorum, Status};
+use raft::{ProposeError, Quorum, Status};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::{mpsc, oneshot, watch};
