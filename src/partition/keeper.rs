@@ -16,6 +16,10 @@ use tokio::sync::{mpsc, watch};
 /// How often the keeper looks around.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// Once so many bytes of a directory's logs have been synced, its recovery points are written, however long it is until the
+/// next regular time.
+const SYNCED_BYTES: u64 = 64 << 20;
+
 /// What the keeper works on.
 pub struct Keeper {
     pub table: Arc<Table>,
@@ -34,6 +38,8 @@ struct State {
     points_due: Mono,
     starts_due: Mono,
     waiting: Vec<Doomed>,
+    /// By directory: what was synced since its recovery points were last written for that reason.
+    synced_bytes: HashMap<Uuid, u64>,
 }
 
 impl Keeper {
@@ -66,9 +72,10 @@ impl Keeper {
         }
     }
 
-    fn round(&mut self) {
+    pub(super) fn round(&mut self) {
         let now = self.clock.now();
         self.flush_old(now);
+        self.checkpoint_far_points();
         if due(&mut self.state.retention_due, now, self.config.log_retention_check_interval_ms) {
             self.retain(now);
         }
@@ -93,6 +100,25 @@ impl Keeper {
         for replica in self.table.all().iter().filter(|replica| replica.is_flush_due(now)) {
             if replica.ask_flush() {
                 replica.flush();
+            }
+        }
+    }
+
+    /// Recovery reads what lies behind the points on the disk: they follow what was synced.
+    fn checkpoint_far_points(&mut self) {
+        for replica in self.table.all() {
+            *self.state.synced_bytes.entry(replica.dir().id()).or_default() += replica.take_synced_bytes();
+        }
+        for dir in self.dirs.all().iter().filter(|dir| dir.is_online()) {
+            let bytes = self.state.synced_bytes.entry(dir.id()).or_default();
+            if *bytes < SYNCED_BYTES {
+                continue;
+            }
+            match checkpoint::write(&self.table, dir, &[OffsetFile::RecoveryPoint]) {
+                Ok(()) => *bytes = 0,
+                Err(error) => {
+                    tracing::warn!(dir = %dir.path().display(), %error, "a checkpoint could not be written");
+                }
             }
         }
     }

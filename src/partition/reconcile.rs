@@ -276,27 +276,29 @@ impl Reconciler {
     fn try_open(&self, wanted: &Wanted, now: Now) -> Result<Replica, LogError> {
         let name = wanted.name();
         let path = wanted.dir.path().join(name.to_string());
-        self.refuse_foreign(wanted, &path)?;
+        let is_named = self.is_named(wanted, &path)?;
         let settings = self.configs.settings(&wanted.topic.name);
         let Stocked { marked, clean } = self.stocked(wanted);
         let start =
             Start { recovery_point: marked.recovery_point, log_start_offset: marked.log_start, clean };
         let log = LogWriter::open(self.parts.env.clone(), path.clone(), settings.log.clone(), start, now)?;
-        write_topic_id(&*self.parts.env.disk, &path, wanted.topic.id)?;
+        if !is_named {
+            write_topic_id(&*self.parts.env.disk, &path, wanted.topic.id)?;
+        }
         let topic = Arc::from(wanted.topic.name.as_str());
         let (id, me, dir) = (wanted.id(), self.parts.me, wanted.dir.clone());
         Ok(Replica::new(id, topic, me, dir, log, settings, marked.high_watermark))
     }
 
-    /// A directory of this name that belongs to another topic is never taken over.
-    fn refuse_foreign(&self, wanted: &Wanted, path: &Path) -> Result<(), LogError> {
+    /// Whether the directory says that it is the topic's. One that belongs to another is never taken over.
+    fn is_named(&self, wanted: &Wanted, path: &Path) -> Result<bool, LogError> {
         match read_topic_id(&*self.parts.env.disk, path) {
             Ok(Some(id)) if id != wanted.topic.id => {
                 let other =
                     format!("{} belongs to another topic, of id {}", path.display(), kafka_uuid::encode(id));
                 Err(io::Error::other(other).into())
             }
-            Ok(_) => Ok(()),
+            Ok(id) => Ok(id.is_some()),
             Err(CheckpointError::Io(error)) => Err(error.into()),
             Err(malformed) => Err(io::Error::other(malformed.to_string()).into()),
         }

@@ -8,6 +8,7 @@ use crate::cluster::Image;
 use crate::cluster::change::{Change, ConfigSet, PartitionChanged, TopicCreated, TopicDeleted};
 use crate::cluster::image::{self, PartitionImage};
 use crate::config::BrokerConfig;
+use crate::seam::Clock;
 use crate::types::{ErrorCode, Mono, Now, Offset, TopicPartition, Uuid, Wall};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::batch::BatchBuilder;
+use storage::checkpoint::OffsetFile;
 use storage::compress::Compression;
 use storage::dirs::LogDirs;
 use storage::disk::Disk;
@@ -321,6 +323,38 @@ async fn a_log_that_retention_breaks_ends_what_waits_on_it() {
 }
 
 #[test]
+fn a_start_writes_no_topic_id_that_is_there() {
+    let disk = Arc::new(FaultDisk::new(15));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    drop(life);
+    disk.inject(breaks(Op::Open, "/data/orders-0/partition.metadata.tmp", Errno::IO));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(2, &created(TOPIC, 1)), NOW);
+    assert_eq!(append(&life.replica(TOPIC), "a"), Ok(0));
+}
+
+#[test]
+fn recovery_points_follow_what_is_synced() {
+    let disk = Arc::new(FaultDisk::new(16));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let (_, doomed) = mpsc::unbounded_channel();
+    let config = Arc::new(BrokerConfig::default());
+    let mut keeper =
+        keeper::Keeper::new(life.table.clone(), life.dirs.clone(), config, Clock::start(), doomed);
+    keeper.round();
+    let (replica, value) = (life.replica(TOPIC), "x".repeat(1_000_000));
+    let written = || life.dirs.all()[0].read_offsets(OffsetFile::RecoveryPoint).unwrap();
+    for nth in 0..68 {
+        assert!(written().values().all(|point| *point == 0), "{nth}");
+        append(&replica, &value).unwrap();
+    }
+    keeper.round();
+    assert_eq!(written().into_values().collect::<Vec<_>>(), [68]);
+}
+
+#[test]
 fn a_name_is_not_taken_while_checkpoints_cannot_be_struck() {
     let disk = Arc::new(FaultDisk::new(13));
     let mut life = half_deleted(&disk);
@@ -378,7 +412,7 @@ fn where_one_directory_fails_or_fills_up_the_other_serves_on() {
 
 #[test]
 fn a_directory_that_breaks_during_the_start_does_not_stop_it() {
-    for op in [Op::List, Op::Rename, Op::SyncDir, Op::Open] {
+    for op in [Op::List, Op::Open] {
         let disk = Arc::new(FaultDisk::new(11));
         let mut life = Life::begin_in(&disk, &BOTH);
         life.reconciler.reconcile(image(1, &in_both(0)), NOW);

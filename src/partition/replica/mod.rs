@@ -48,6 +48,8 @@ struct Inner {
     log: LogWriter,
     /// What was appended since the last sync; `None` if nothing was.
     unsynced: Option<UnsyncedTail>,
+    /// Bytes synced that no recovery point on the disk may yet cover.
+    synced_bytes: u64,
     /// Given up: its directory is put aside.
     is_retired: bool,
 }
@@ -79,7 +81,7 @@ impl Replica {
         // What recovery found beyond the recovery point is synced like an append of the process's first moment.
         let is_synced = view.synced_end_offset >= view.log_end_offset;
         let unsynced = (!is_synced).then(|| UnsyncedTail { since: Now::default(), bytes: 0 });
-        let inner = Inner { state, log, unsynced, is_retired: false };
+        let inner = Inner { state, log, unsynced, synced_bytes: 0, is_retired: false };
         Replica {
             id,
             topic,

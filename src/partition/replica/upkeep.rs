@@ -69,18 +69,25 @@ impl Replica {
     }
 
     fn sync_once(&self) -> Result<(), LogError> {
-        let Some(unsynced) = self.take_unsynced()? else { return Ok(()) };
+        let (Some(unsynced), bytes) = self.take_unsynced()? else { return Ok(()) };
         let synced = unsynced.sync()?;
         let mut inner = self.inner.lock();
         inner.log.synced(synced);
+        inner.synced_bytes += bytes;
         self.settle(&mut inner);
         Ok(())
     }
 
-    fn take_unsynced(&self) -> Result<Option<Unsynced>, LogError> {
+    /// What to sync, and how many bytes were appended of it.
+    fn take_unsynced(&self) -> Result<(Option<Unsynced>, u64), LogError> {
         let mut inner = self.inner.lock();
-        inner.unsynced = None;
-        inner.log.unsynced()
+        let bytes = inner.unsynced.take().map_or(0, |unsynced| unsynced.bytes);
+        Ok((inner.log.unsynced()?, bytes))
+    }
+
+    /// Bytes synced since this was last asked.
+    pub(in crate::partition) fn take_synced_bytes(&self) -> u64 {
+        std::mem::take(&mut self.inner.lock().synced_bytes)
     }
 
     /// Whether so much, or something so old, is unsynced that it should be synced now.

@@ -254,6 +254,10 @@ impl Load<'_> {
         let mut producers = replay(&self.dir, &snapshots, &self.segments, newest, self.log_end_offset)?;
         producers.expire(now.wall, self.config.producer_id_expiration_ms as i64);
         self.close_segments()?;
+        if !self.start.clean {
+            // A process that was killed may have left names that only the next sync makes durable.
+            self.pending.names_changed();
+        }
         let synced = if self.start.clean { self.log_end_offset } else { self.start.recovery_point };
         let active = Active::new(self.segments[self.segments.len() - 1].clone(), self.pace, now.wall);
         let view = LogView {
