@@ -155,9 +155,15 @@ impl<E: Entry> Index<E> {
     }
 }
 
+/// Longest index that is taken into memory, in bytes: several times the default limit, and what a log makes anew if need be.
+const MAX_LEN: usize = 64 << 20;
+
 /// Reads all entries of a file, checking size, order and bounds.
 pub fn read_all<E: Entry>(file: &dyn File, base_offset: i64) -> Result<Vec<E>, IndexError> {
     let count = entry_count::<E>(file)?;
+    if count * E::SIZE > MAX_LEN {
+        return Err(IndexError::Corrupt("it is too long for an index"));
+    }
     let mut bytes = vec![0; count * E::SIZE];
     file.read_exact_at(&mut bytes, 0)?;
     let mut entries: Vec<E> = Vec::with_capacity(count);

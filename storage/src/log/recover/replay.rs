@@ -39,11 +39,18 @@ pub fn replay(
     Ok(producers)
 }
 
+/// Longest snapshot that is read, in bytes: more than a million producers.
+const MAX_LEN: u64 = 64 << 20;
+
 /// `None` if the snapshot cannot be used.
 fn load(dir: &Directory, offset: Offset) -> Option<Producers> {
     let read = || {
         let file = dir.open_file(&file_name(offset, SNAPSHOT), Open::Read)?;
-        let mut bytes = vec![0; file.len()? as usize];
+        let len = file.len()?;
+        if len > MAX_LEN {
+            return Err(std::io::Error::other(format!("{len} bytes are too many for a snapshot")));
+        }
+        let mut bytes = vec![0; len as usize];
         file.read_exact_at(&mut bytes, 0)?;
         std::io::Result::Ok(bytes)
     };
