@@ -1,9 +1,10 @@
 //! What opening makes of files that a crash, or another program, left.
 
 use std::fs;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use storage::log::{LogConfig, LogError, Start};
+use storage::disk::fault::FaultDisk;
+use storage::log::{LogConfig, LogError, LogWriter, Start};
 
 use crate::fixture::*;
 
@@ -318,6 +319,31 @@ fn epochs_are_merged_from_checkpoint_and_batches() {
     let found: Vec<_> =
         fixture.open(CLEAN).epochs().entries().iter().map(|e| (e.epoch, e.start_offset)).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn recovery_holds_no_files_of_closed_segments() {
+    let disk = FaultDisk::new(1);
+    let env = env_on(Arc::new(disk.clone()));
+    let open = || LogWriter::open(env.clone(), "/t-0".into(), small(), CRASHED, at(0));
+    let mut log = open().unwrap();
+    (0..30).for_each(|nth| _ = append(&mut log, batch(1, 800, nth), 1));
+    drop(log);
+    // The cache has 8, a rebuilt segment has 4 at once.
+    disk.set_max_open(14);
+    assert_eq!(open().unwrap().log_end_offset(), 30);
+}
+
+#[test]
+fn a_snapshot_or_index_of_absurd_size_is_not_read() {
+    let (fixture, all) = filled();
+    for (base, kind) in [(10, "index"), (10, "timeindex"), (10, "txnindex"), (12, "snapshot")] {
+        let path = segment(&fixture, base, kind);
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).unwrap();
+        // Whole entries of each kind, none of them written.
+        file.set_len((8 * 12 * 34) << 30).unwrap();
+    }
+    assert_eq!(read_all(&fixture.open(CLEAN), 0, 500), all);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::checkpoint::{CheckpointError, read_epochs};
-use crate::disk::Open;
+use crate::disk::{File, Open};
 use crate::epochs::{EpochCache, EpochEntry};
 use crate::segment::Segment;
 use crate::segment::directory::{Directory, if_exists};
@@ -209,9 +209,18 @@ impl Load<'_> {
             self.replace_epochs(segment.base_offset(), &walked.epochs);
         }
         if walked.end_offset > recovery_point {
-            self.pending.file(segment.open(Open::Write)?);
+            self.sync_soon(segment.open(Open::Write)?, next.is_none())?;
         }
         Ok(walked)
+    }
+
+    /// Of closed segments there may be more than descriptors: none of their files is held until the next sync.
+    fn sync_soon(&mut self, file: Arc<dyn File>, is_last: bool) -> Result<(), LogError> {
+        if !is_last {
+            return Ok(file.sync()?);
+        }
+        self.pending.file(file);
+        Ok(())
     }
 
     /// Durable at once: batches that are appended next must not find the cut ones behind them after a power cut.
@@ -311,7 +320,7 @@ impl Load<'_> {
         let Some((_, closed)) = self.segments.split_last() else { return Ok(()) };
         for segment in closed {
             for file in segment.write_indexes(true)? {
-                self.pending.file(file);
+                file.sync()?;
             }
             segment.seal();
         }
