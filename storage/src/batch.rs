@@ -12,12 +12,14 @@ mod build;
 mod header;
 mod prepared;
 mod record;
+mod stream;
 
 pub use build::{BatchBuilder, BuildError, EndTxn, Outcome, ProducerFields};
 pub use header::{Attributes, BatchError, BatchHeader, TimestampType, next_sequence};
 pub use prepared::Prepared;
 pub use record::{Header, Headers, Record, RecordError, Records, records};
 pub(crate) use record::{Parts, Slice, Source, count, parse};
+pub(crate) use stream::{Stream, record_times};
 
 use bytes::Bytes;
 

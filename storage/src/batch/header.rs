@@ -184,6 +184,14 @@ impl BatchHeader {
             && self.next_offset() > self.base_offset
     }
 
+    /// The timestamp of a record, from its delta.
+    pub(super) fn timestamp_of(&self, delta: i64) -> i64 {
+        match self.attributes.timestamp_type() {
+            TimestampType::CreateTime => self.base_timestamp.wrapping_add(delta),
+            TimestampType::LogAppendTime => self.max_timestamp,
+        }
+    }
+
     /// The offset behind the batch.
     pub fn next_offset(&self) -> i64 {
         self.last_offset().wrapping_add(1)

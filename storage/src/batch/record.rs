@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{BatchHeader, RawBatch, TimestampType};
+use super::{BatchHeader, RawBatch};
 use crate::compress::{self, CompressError};
 
 /// What is wrong with the records of a batch.
@@ -268,17 +268,10 @@ impl<'a> Iter<'a> {
         self.rest = source.0;
         Ok(Record {
             offset: self.header.base_offset.wrapping_add(i64::from(parts.offset_delta)),
-            timestamp: self.timestamp(parts.timestamp_delta),
+            timestamp: self.header.timestamp_of(parts.timestamp_delta),
             key: parts.key,
             value: parts.value,
             headers: Headers { left: parts.header_count, rest: parts.headers },
         })
-    }
-
-    fn timestamp(&self, delta: i64) -> i64 {
-        match self.header.attributes.timestamp_type() {
-            TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(delta),
-            TimestampType::LogAppendTime => self.header.max_timestamp,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::batch::{RawBatch, Record, records};
+use crate::batch::{RawBatch, record_times};
 use crate::index::TimeEntry;
 use crate::segment::Segment;
 use crate::segment::scan::{Found, Scan, read_batch};
@@ -12,7 +12,7 @@ use super::error::ReadError;
 use super::reader::{LogReader, Trouble};
 use super::view::LogView;
 
-/// Bytes that one batch's records may take decompressed: far above what producers are allowed.
+/// Bytes that one batch's records may take decompressed: far above what producers are allowed. They pass by, a piece at a time.
 const DECOMPRESSED_LIMIT: usize = 1 << 30;
 
 /// A record that a timestamp was looked up for.
@@ -73,7 +73,7 @@ fn first_not_older(
     }
     let from = segment.offset_before(timestamp)?.max(view.log_start_offset);
     let wanted =
-        |r: &Record<'_>| r.timestamp >= timestamp && r.offset >= view.log_start_offset && r.offset < below;
+        |at: i64, offset: Offset| at >= timestamp && offset >= view.log_start_offset && offset < below;
     let Some(at) = segment.find(from, len)? else { return Ok(None) };
     for found in Scan::new(segment.file()?, at, len) {
         let found = found?;
@@ -92,15 +92,13 @@ fn first_not_older(
 fn first_record(
     segment: &Segment,
     found: &Found,
-    wanted: impl Fn(&Record<'_>) -> bool,
+    wanted: impl Fn(i64, Offset) -> bool,
 ) -> Result<Option<TimestampedOffset>, Trouble> {
     let bytes = Bytes::from(read_batch(&*segment.file()?, found)?);
-    let records =
-        records(&RawBatch { header: found.header, bytes }, DECOMPRESSED_LIMIT).map_err(ReadError::from)?;
-    for record in records.iter() {
-        let record = record.map_err(ReadError::from)?;
-        if wanted(&record) {
-            let (timestamp, offset) = (record.timestamp, record.offset);
+    let batch = RawBatch { header: found.header, bytes };
+    for record in record_times(&batch, DECOMPRESSED_LIMIT).map_err(ReadError::from)? {
+        let (timestamp, offset) = record.map_err(ReadError::from)?;
+        if wanted(timestamp, offset) {
             let leader_epoch = found.header.partition_leader_epoch;
             return Ok(Some(TimestampedOffset { timestamp, offset, leader_epoch }));
         }

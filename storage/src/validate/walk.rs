@@ -1,8 +1,8 @@
 //! One pass over all records of a batch.
 
 use super::{Invalid, NO_TIMESTAMP, RawBatch, Recoder, RecordError, Rules, TimestampType, Wall};
-use crate::batch::{BatchHeader, HEADER_LEN, Parts, Slice, Source, count, parse};
-use crate::compress::{Codec, Decompressor};
+use crate::batch::{BatchHeader, HEADER_LEN, Parts, Slice, Source, Stream, count, parse};
+use crate::compress::Codec;
 
 /// More faulty records than this are not named one by one.
 const MAX_NAMED: usize = 1000;
@@ -52,83 +52,14 @@ fn walk_stream(
     check: &mut Check<'_>,
     recoder: &mut Recoder,
 ) -> Result<(), RecordError> {
-    let inner = Decompressor::new(codec, body, check.rules.max_decompressed_bytes)?;
-    let mut stream = Stream { inner, chunk: 0, left: 0, recoder };
+    let mut stream =
+        Stream::new(codec, body, check.rules.max_decompressed_bytes, |chunk: &[u8]| recoder.write(chunk))?;
     for index in 0..check.header.count {
-        stream.left = MAX_VARINT_LEN;
-        stream.left = count(&mut stream)? as usize;
-        check.record(index, &parse(&mut stream)?);
+        check.record(index, &stream.record()?);
     }
     match stream.available()? {
         0 => Ok(()),
         more => Err(RecordError::Trailing(more)),
-    }
-}
-
-/// Bytes of the longest record length.
-const MAX_VARINT_LEN: usize = 5;
-
-/// Decompressed records, skipped over as they come.
-struct Stream<'a> {
-    inner: Decompressor<'a>,
-    /// Bytes of the current chunk not yet taken.
-    chunk: usize,
-    /// Bytes of the current record not yet taken.
-    left: usize,
-    recoder: &'a mut Recoder,
-}
-
-impl Stream<'_> {
-    /// Bytes at hand; 0 only at the end of the stream.
-    fn available(&mut self) -> Result<usize, RecordError> {
-        if self.chunk == 0 {
-            let chunk = self.inner.chunk()?;
-            self.recoder.write(chunk)?;
-            self.chunk = chunk.len();
-        }
-        Ok(self.chunk)
-    }
-
-    #[inline]
-    fn consume(&mut self, len: usize) {
-        self.inner.consume(len);
-        self.chunk -= len;
-        self.left -= len;
-    }
-}
-
-impl Source for Stream<'_> {
-    type Span = ();
-
-    #[inline]
-    fn byte(&mut self) -> Result<u8, RecordError> {
-        if self.left == 0 || (self.chunk == 0 && self.available()? == 0) {
-            return Err(RecordError::Short);
-        }
-        let byte = self.inner.peek();
-        self.consume(1);
-        Ok(byte)
-    }
-
-    fn take(&mut self, mut len: usize) -> Result<(), RecordError> {
-        if len > self.left {
-            return Err(RecordError::Short);
-        }
-        while len > 0 {
-            let n = len.min(self.available()?);
-            if n == 0 {
-                return Err(RecordError::Short);
-            }
-            self.consume(n);
-            len -= n;
-        }
-        Ok(())
-    }
-
-    fn rest(&self) {}
-
-    fn left(&self) -> usize {
-        self.left
     }
 }
 

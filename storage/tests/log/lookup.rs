@@ -56,3 +56,14 @@ fn an_empty_log_has_no_times() {
     assert_eq!(log.reader().offset_for_timestamp(0, 10).unwrap(), None);
     assert_eq!(log.reader().offset_of_max_timestamp(10).unwrap(), None);
 }
+
+#[test]
+fn a_batch_is_read_no_further_than_the_record_that_is_found() {
+    let fixture = Fixture::new(LogConfig::default());
+    let mut log = fixture.open(CLEAN);
+    let bytes = append(&mut log, stamped(Codec::Gzip, &[5; 4000]), 4).bytes;
+    // Whoever decompresses all of it meets a wrong checksum at its end.
+    flip(&fixture.dir.join("00000000000000000000.log"), bytes - 5);
+    let found = log.reader().offset_for_timestamp(5, 4000).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(0));
+}
