@@ -137,6 +137,8 @@ impl Classic {
             self.leader = Some(new.clone());
         }
         (member.join, member.sync) = (Some(ticket), None);
+        // Its instance id vouches for it, so that it may wait beyond its session.
+        member.is_new = false;
         self.members.insert(new, member);
         self.rebalance(turn, join.reason.as_deref());
     }
