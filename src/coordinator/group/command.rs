@@ -7,6 +7,7 @@
 use super::records::TEXT_MAX_BYTES;
 use crate::types::{ErrorCode, Uuid};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// JoinGroup.
@@ -251,10 +252,24 @@ impl From<ErrorCode> for JoinRefused {
     }
 }
 
+/// Far more assignors than any client has.
+const PROTOCOLS_MAX: usize = 1000;
 /// Room for the uuid that a minted member id ends with.
 const MINTED_BYTES: usize = 64;
 
 impl Join {
+    /// A name that is said again adds nothing: what was said first counts.
+    pub(super) fn with_protocols_once(mut self) -> Self {
+        let mut seen = HashSet::new();
+        self.protocols.retain(|(name, _)| seen.insert(name.clone()));
+        self
+    }
+
+    pub(super) fn check_protocols(&self) -> Result<(), ErrorCode> {
+        let few = self.protocols.len() <= PROTOCOLS_MAX;
+        if few { Ok(()) } else { Err(ErrorCode::InconsistentGroupProtocol) }
+    }
+
     /// That the log's records can hold its texts.
     pub(super) fn check_texts(&self) -> Result<(), ErrorCode> {
         let texts = [&self.group, &self.member, &self.client_id, &self.client_host, &self.protocol_type];

@@ -131,7 +131,7 @@ impl GroupMachine {
         if let Err(error) = self.check_join(&join) {
             return Output::reply(ticket, Reply::Join(Err(JoinRefused { error, member: join.member })));
         }
-        let group = join.group.clone();
+        let (group, join) = (join.group.clone(), join.with_protocols_once());
         self.groups.entry(group.clone()).or_default();
         let done = self.with_group(&group, now, |classic, turn| classic.join(join, new_member, ticket, turn));
         done.map(|((), out)| out).unwrap_or_default()
@@ -140,6 +140,7 @@ impl GroupMachine {
     /// A group begins with a member that has no id yet; one that has an id must be known.
     fn check_join(&self, join: &Join) -> Result<(), ErrorCode> {
         join.check_texts()?;
+        join.check_protocols()?;
         if join.session_timeout < self.config.min_session_timeout
             || join.session_timeout > self.config.max_session_timeout
         {

@@ -51,7 +51,7 @@ impl Classic {
 
     /// Becomes what the record says. Members that are just as it has them keep their timers and other protocols.
     pub fn apply(&mut self, value: &GroupMetadata) {
-        let mut before = std::mem::take(&mut self.members);
+        let mut before = std::mem::take(&mut self.members).into_map();
         before.extend(self.successor.take());
         let protocol = value.protocol.as_deref().unwrap_or_default();
         for metadata in &value.members {

@@ -48,10 +48,7 @@ impl Classic {
             return !join.protocol_type.is_empty() && !join.protocols.is_empty();
         }
         self.protocol_type.as_deref() == Some(&join.protocol_type)
-            && join
-                .protocols
-                .iter()
-                .any(|(name, _)| self.members.values().all(|member| member.supports(name)))
+            && join.protocols.iter().any(|(name, _)| self.members.all_support(name))
     }
 
     fn join_new(&mut self, join: Join, new_member: String, ticket: Ticket, turn: &mut Turn<'_>) {
@@ -98,8 +95,8 @@ impl Classic {
     }
 
     fn join_again(&mut self, join: Join, ticket: Ticket, turn: &mut Turn<'_>) {
+        self.members.update(&join);
         if let Some(member) = self.members.get_mut(&join.member) {
-            member.update(&join);
             member.await_join(ticket, turn);
         }
         self.rebalance(turn, join.reason.as_deref());

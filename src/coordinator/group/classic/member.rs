@@ -19,7 +19,7 @@ pub struct Member {
     pub client_host: String,
     pub session_timeout: Duration,
     pub rebalance_timeout: Duration,
-    /// In order of preference: name, metadata.
+    /// In order of preference, each name once: name, metadata.
     pub protocols: Vec<(String, Bytes)>,
     pub assignment: Bytes,
     /// Has been in no generation yet.
@@ -98,10 +98,6 @@ impl Member {
 
     pub fn protocol_names(&self) -> impl Iterator<Item = &str> {
         self.protocols.iter().map(|(name, _)| name.as_str())
-    }
-
-    pub fn supports(&self, protocol: &str) -> bool {
-        self.protocol_names().any(|name| name == protocol)
     }
 
     /// Joins again, with what it says now.

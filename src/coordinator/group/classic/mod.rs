@@ -14,6 +14,7 @@ mod durable;
 mod join;
 mod leave;
 mod member;
+mod members;
 mod rebalance;
 mod sync;
 mod timers;
@@ -21,6 +22,7 @@ mod timers;
 use super::subscription;
 use crate::types::{ErrorCode, Mono, Wall};
 pub use member::Member;
+use members::Members;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
@@ -55,7 +57,7 @@ pub struct Classic {
     pub leader: Option<String>,
     /// When the last recorded state began.
     pub since: Option<Wall>,
-    pub members: BTreeMap<String, Member>,
+    pub members: Members,
     /// Whether the log has a record of this group.
     recorded: bool,
     /// Ids given out with `MemberIdRequired`, until the deadline.

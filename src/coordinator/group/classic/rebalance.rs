@@ -5,20 +5,24 @@ use crate::coordinator::group::command::Joined;
 use crate::coordinator::group::turn::Turn;
 use crate::types::ErrorCode;
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The protocol that most members prefer among those that all of them support; the first such name on a tie.
 pub(super) fn vote<'a>(members: impl Iterator<Item = &'a Member>) -> Option<String> {
     let members: Vec<&Member> = members.collect();
-    let everyones = |name: &&str| members.iter().all(|member| member.supports(name));
-    let candidates: Vec<&str> = members.first()?.protocol_names().filter(everyones).collect();
-    let votes: Vec<&str> = members
-        .iter()
-        .filter_map(|member| member.protocol_names().find(|name| candidates.contains(name)))
-        .collect();
-    let count = |name: &str| votes.iter().filter(|vote| **vote == name).count();
-    let best = candidates.iter().rev().max_by_key(|name| count(name));
+    let supporters = counts(members.iter().flat_map(|member| member.protocol_names()));
+    let is_everyones = |name: &&str| supporters[name] == members.len();
+    let votes = counts(members.iter().filter_map(|member| member.protocol_names().find(is_everyones)));
+    let candidates: Vec<&str> = members.first()?.protocol_names().filter(is_everyones).collect();
+    let best = candidates.iter().rev().max_by_key(|name| votes.get(**name));
     best.map(|name| (*name).to_owned())
+}
+
+fn counts<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+    let mut counts = HashMap::new();
+    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    counts
 }
 
 impl Classic {
@@ -93,7 +97,7 @@ impl Classic {
     /// The next generation begins with those who joined. Static members may stay away until their session ends.
     pub(super) fn complete_join(&mut self, turn: &mut Turn<'_>) {
         self.join_timer = None;
-        self.members.retain(|_, member| member.join.is_some() || member.instance.is_some());
+        self.members.retain(|member| member.join.is_some() || member.instance.is_some());
         if self.members.is_empty() {
             self.leader = None;
             // Set again by a refused record alone: applying it ends the rebalance.

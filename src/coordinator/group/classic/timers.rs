@@ -27,7 +27,7 @@ impl Classic {
 
     fn expire_sessions(&mut self, turn: &mut Turn<'_>) {
         let mut gone = Vec::new();
-        for (id, member) in &mut self.members {
+        for (id, member) in self.members.iter_mut() {
             if !member.is_expired(turn) {
                 continue;
             }

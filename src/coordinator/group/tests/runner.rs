@@ -178,7 +178,9 @@ impl Args<'_> {
     }
 
     /// `range:t1+t2,sticky:t1`: names, each with the topics subscribed to; `raw` stands for bytes of another kind.
+    /// `more-protocols=9` adds so many others.
     fn protocols(&self) -> Vec<(String, Bytes)> {
+        let more = (0..self.number("more-protocols", 0)).map(|at| (format!("p{at}"), Bytes::new()));
         let list = self.text("protocols", "range:t1");
         let entries = list.split(',').filter(|entry| !entry.is_empty());
         entries
@@ -186,6 +188,7 @@ impl Args<'_> {
                 let (name, topics) = entry.split_once(':').unwrap_or((entry, ""));
                 (name.to_owned(), subscription(topics))
             })
+            .chain(more)
             .collect()
     }
 

@@ -259,6 +259,7 @@ impl World {
 }
 
 fn check_group(classic: &Classic) {
+    assert!(classic.members.are_counted());
     assert_eq!(classic.leader.is_some(), !classic.members.is_empty());
     assert!(classic.leader.as_ref().is_none_or(|leader| classic.members.contains_key(leader)));
     let instances: Vec<&String> =
