@@ -71,6 +71,7 @@ impl Classic {
         self.since = value.since;
         self.recorded = true;
         self.join_timer = None;
+        std::mem::take(&mut self.syncing).iter().for_each(|member| self.has_synced(member));
         if self.is_empty() {
             self.unsynced.clear();
             self.sync_deadline = None;

@@ -65,6 +65,8 @@ pub struct Classic {
     /// Members of this generation that have not synced yet, and until when they may.
     unsynced: BTreeSet<String>,
     sync_deadline: Option<Mono>,
+    /// Those among them who have synced once the assignments that answer them are recorded.
+    syncing: Vec<String>,
     join_timer: Option<JoinTimer>,
     /// The rebalance began with an empty group, which waits for more members to come.
     initial: bool,

@@ -43,6 +43,7 @@ impl Classic {
             self.withdraw_assignments(turn);
         }
         self.unsynced.clear();
+        self.syncing.clear();
         self.sync_deadline = None;
         self.initial = self.is_empty();
         self.newcomers = false;

@@ -1,6 +1,6 @@
 //! SyncGroup and Heartbeat.
 
-use super::{Classic, State};
+use super::{Classic, Member, State};
 use crate::coordinator::group::command::{Heartbeat, Sync, Synced};
 use crate::coordinator::group::machine::Reply;
 use crate::coordinator::group::records::Event;
@@ -15,10 +15,7 @@ impl Classic {
         if let Err(error) = self.check_sync(&sync) {
             return turn.refuse_sync(ticket, error);
         }
-        self.unsynced.remove(&sync.member);
-        if self.unsynced.is_empty() {
-            self.sync_deadline = None;
-        }
+        self.has_synced(&sync.member);
         if self.state == State::Stable {
             let assignment = self.members[&sync.member].assignment.clone();
             return turn.reply(ticket, Reply::Sync(Ok(self.synced(assignment))));
@@ -28,6 +25,13 @@ impl Classic {
         }
         if self.is_leader(&sync.member) {
             self.assign(sync.assignments.into_iter().collect(), turn);
+        }
+    }
+
+    pub(super) fn has_synced(&mut self, member: &str) {
+        self.unsynced.remove(member);
+        if self.unsynced.is_empty() {
+            self.sync_deadline = None;
         }
     }
 
@@ -48,8 +52,13 @@ impl Classic {
         }
     }
 
-    /// Recording the generation makes it stable. If the log refuses, all who wait are failed, and join again.
+    /// Recording the generation makes it stable. If the log refuses, all who wait are failed, and as if they had not
+    /// synced: they join or sync again in time, or are out.
     fn assign(&mut self, assignments: HashMap<String, Bytes>, turn: &mut Turn<'_>) {
+        let waits = |(id, member): (&String, &Member)| member.sync.is_some().then(|| id.clone());
+        self.syncing = self.members.iter().filter_map(waits).collect();
+        self.unsynced.extend(self.syncing.iter().cloned());
+        self.sync_deadline.get_or_insert(turn.deadline(self.rebalance_timeout()));
         let value = self.record(&assignments, turn);
         let answers: Vec<Reply> = value
             .members
