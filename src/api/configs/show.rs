@@ -8,7 +8,7 @@ use crate::api::{Api, Reply};
 use crate::cluster::Image;
 use crate::cluster::controller::name_fault;
 use crate::cluster::image::{ConfigResource, ResourceKind};
-use crate::config::{Described, Synonym};
+use crate::config::{BrokerConfig, Described, Synonym};
 use crate::types::ErrorCode;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::*;
@@ -33,11 +33,12 @@ impl Api for DescribeConfigsRequest {
         let image = cx.image();
         let name = |asked: &DescribeConfigsResource| (asked.resource_type, asked.resource_name.clone());
         let resources = first_of_each(std::mem::take(&mut self.resources), name);
+        let broker = effective(&cx, &image);
         let mut unset = 0;
         let result = |asked| {
             unset += usize::from(is_unset(&image, asked));
             match unset <= MOST_UNSET {
-                true => self.result(&cx, &image, asked),
+                true => self.result(cx.version(), asked, described(&cx, &image, &broker, asked)),
                 false => refused(asked, (ErrorCode::InvalidRequest, TOO_MANY.into())),
             }
         };
@@ -47,18 +48,28 @@ impl Api for DescribeConfigsRequest {
 }
 
 trait Describes {
-    fn result(&self, cx: &Context, image: &Image, asked: &DescribeConfigsResource) -> DescribeConfigsResult;
+    fn result(
+        &self,
+        version: i16,
+        asked: &DescribeConfigsResource,
+        described: Result<Vec<Described>, Refused>,
+    ) -> DescribeConfigsResult;
     fn shown(&self, version: i16, described: Described) -> DescribeConfigsResourceResult;
 }
 
 impl Describes for DescribeConfigsRequest {
-    fn result(&self, cx: &Context, image: &Image, asked: &DescribeConfigsResource) -> DescribeConfigsResult {
+    fn result(
+        &self,
+        version: i16,
+        asked: &DescribeConfigsResource,
+        described: Result<Vec<Described>, Refused>,
+    ) -> DescribeConfigsResult {
         let keys = asked.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
         let keys: Option<HashSet<&str>> = keys.map(|keys| keys.iter().map(|key| &**key).collect());
         let is_asked = |one: &Described| keys.as_ref().is_none_or(|keys| keys.contains(&*one.name));
-        match described(cx, image, asked) {
+        match described {
             Ok(all) => {
-                let shown = all.into_iter().filter(is_asked).map(|one| self.shown(cx.version(), one));
+                let shown = all.into_iter().filter(is_asked).map(|one| self.shown(version, one));
                 answer(asked).with_configs(shown.collect())
             }
             Err(refusal) => refused(asked, refusal),
@@ -114,11 +125,11 @@ fn synonym(synonym: Synonym) -> DescribeConfigsSynonym {
 fn described(
     cx: &Context,
     image: &Image,
+    broker: &BrokerConfig,
     asked: &DescribeConfigsResource,
 ) -> Result<Vec<Described>, Refused> {
     let resource = resource(asked.resource_type, &asked.resource_name)?;
     let set = overrides(image, &resource);
-    let broker = effective(cx, image);
     match resource.kind {
         ResourceKind::Topic => {
             check_topic(image, &resource.name)?;
