@@ -53,6 +53,12 @@ impl Context {
         (Context { node, peer, header: frame.header }, frame.body)
     }
 
+    /// For a parked reply: without the client id, which is a slice of the request's frame.
+    pub fn parked(mut self) -> Context {
+        self.header.client_id = None;
+        self
+    }
+
     pub fn version(&self) -> i16 {
         self.header.version
     }

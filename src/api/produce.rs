@@ -21,6 +21,10 @@ const BY_ID: i16 = 13;
 const TELLS_LOG_START: i16 = 5;
 const TELLS_RECORD_ERRORS: i16 = 8;
 const TELLS_LEADER: i16 = 10;
+/// A parked reply is outside of the budget: one that keeps more is waited for with its request still charged.
+const PARKED_BYTES: usize = 256 << 10;
+/// What a partition keeps, with the future that waits for it.
+const PARTITION_BYTES: usize = 300;
 /// From here on zstd may be produced (KIP-110): who speaks less could not read it back.
 const KNOWS_ZSTD: i16 = 7;
 
@@ -45,8 +49,13 @@ impl Api for ProduceRequest {
             return Reply::Now(respond(&cx, topics));
         }
         let patience = Duration::from_millis(self.timeout_ms.max(0) as u64);
+        let kept: usize = topics.iter().map(TopicOutcome::kept).sum();
         let topics = topics.into_iter().map(TopicOutcome::without_frame).collect();
-        Reply::Later(wait(cx, topics, patience))
+        let answer = wait(cx.parked(), topics, patience);
+        if kept > PARKED_BYTES {
+            return Reply::Now(answer.await);
+        }
+        Reply::Later(answer)
     }
 }
 
@@ -77,6 +86,11 @@ impl TopicOutcome {
         self.partitions
             .iter()
             .all(|(_, outcome)| !matches!(outcome, Ok(appended) if appended.pending.is_some()))
+    }
+
+    /// Bytes, roughly, that it takes while it is parked.
+    fn kept(&self) -> usize {
+        self.name.len() + PARTITION_BYTES * self.partitions.len()
     }
 
     /// Lets go of the request's bytes: a parked reply must not keep the records in memory.

@@ -5,11 +5,14 @@ pub mod session;
 
 use super::context::{Context, Envelope};
 use super::{Api, Reply};
+use crate::cluster::controller::name_fault;
 use crate::partition::replica::Isolation;
 use crate::types::ErrorCode;
 use crate::wire::fetch_response::FetchReply;
 use crate::wire::outgoing::{Chunks, Outgoing};
-use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use indexmap::IndexMap;
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 use plan::{Budget, Plan};
 use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
@@ -22,11 +25,18 @@ const BY_ID: i16 = 13;
 /// From here on there are sessions; before, a request always asks for everything.
 const SESSIONS: i16 = 7;
 const NO_SESSION_EPOCH: i32 = -1;
+/// A parked reply is outside of the budget: one for more partitions is waited for with its request still charged.
+const PARKED_PARTITIONS: usize = 100;
+/// So long at most: others may wait for the room. The client asks again.
+const CHARGED_WAIT: Duration = Duration::from_secs(5);
 
 impl Api for FetchRequest {
     async fn handle(self, cx: Context) -> Reply<FetchResponse> {
         if self.replica_id.0 >= 0 || self.replica_state.replica_id.0 >= 0 {
             return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::NotLeaderOrFollower)));
+        }
+        if cx.version() < BY_ID && names_nonsense(&self) {
+            return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::InvalidTopicException)));
         }
         let asked = asked(&self, cx.version());
         let mode = match cx.node.fetch_sessions.resolve(&asked, fresh_id(), cx.now().mono) {
@@ -45,12 +55,23 @@ impl Api for FetchRequest {
             return Reply::Encoded(Outgoing::Now(fetch.respond(&cx, plan)));
         }
         let patience = Duration::from_millis(self.max_wait_ms as u64);
-        Reply::Encoded(Outgoing::Later(Box::pin(fetch.wait(cx, patience))))
+        if fetch.wanted.len() > PARKED_PARTITIONS {
+            let answer = fetch.wait(cx.parked(), patience.min(CHARGED_WAIT)).await;
+            return Reply::Encoded(Outgoing::Now(answer));
+        }
+        Reply::Encoded(Outgoing::Later(Box::pin(fetch.wait(cx.parked(), patience))))
     }
 
     fn refuse(code: ErrorCode) -> FetchResponse {
         FetchResponse::default().with_error_code(code.code())
     }
+}
+
+/// Whether a topic is asked for that cannot be. Such a name may be long, and it is compared for each of its partitions.
+fn names_nonsense(request: &FetchRequest) -> bool {
+    let wanted = request.topics.iter().map(|topic| &topic.topic);
+    let mut names = wanted.chain(request.forgotten_topics_data.iter().map(|topic| &topic.topic));
+    names.any(|name| name_fault(name).is_some())
 }
 
 /// A fetch that is under way.
@@ -136,19 +157,23 @@ fn failed(envelope: Envelope, code: ErrorCode) -> Chunks {
     framed(envelope, FetchReply { error: code.code(), ..FetchReply::default() })
 }
 
-/// The partitions to read: a session's own, or those of the request.
+/// The partitions to read, each once: a session's own, or those of the request, of which the last mention counts.
 fn wanted(asked: Asked, mode: &Mode) -> Vec<(PartitionKey, Wanted)> {
     match mode {
-        Mode::Incremental(session) => session.lock().wanted(),
-        Mode::New(_) | Mode::Full => asked.wanted,
+        Mode::New(session) | Mode::Incremental(session) => session.lock().wanted(),
+        Mode::Full if asked.wanted.len() > 1 => {
+            asked.wanted.into_iter().collect::<IndexMap<_, _>>().into_iter().collect()
+        }
+        Mode::Full => asked.wanted,
     }
 }
 
 fn asked(request: &FetchRequest, version: i16) -> Asked {
     let by_id = version >= BY_ID;
-    let key = |name: &kafka_protocol::messages::TopicName, id| match by_id {
+    let key = |name: &TopicName, id| match by_id {
         true => TopicKey::Id(id),
-        false => TopicKey::Name(name.clone()),
+        // One copy for all partitions: a session or a parked fetch must not keep the request's frame alive.
+        false => TopicKey::Name(TopicName(StrBytes::from_string(name.to_string()))),
     };
     let wanted = request.topics.iter().flat_map(|topic| {
         let key = key(&topic.topic, topic.topic_id);
