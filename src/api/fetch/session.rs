@@ -4,12 +4,15 @@ use crate::types::{ErrorCode, LeaderEpoch, Mono, Offset, Uuid};
 use indexmap::IndexMap;
 use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A session unused for this long gives way to a new one when all slots are taken.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
+/// What all sessions together may remember, some 150 bytes each. Whoever finds no room is served without a session.
+const MOST_PARTITIONS: usize = 250_000;
 /// Session epoch of a request that asks for everything and wants a session.
 const INITIAL_EPOCH: i32 = 0;
 /// Session epoch of a request that asks for everything and wants no session, or ends the one it names.
@@ -71,9 +74,17 @@ pub struct Session {
     /// Where the next reading begins, so that a full reply does not starve those behind.
     start: usize,
     used: Mono,
+    share: Share,
 }
 
-/// What a request asks of its session.
+/// The part that one session has of what all may remember.
+#[derive(Debug)]
+struct Share {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+/// What a request asks of its session. Names are copies: a session must not keep the request's frame.
 pub struct Asked {
     pub session_id: i32,
     pub epoch: i32,
@@ -93,16 +104,24 @@ pub enum Mode {
     Incremental(Arc<Mutex<Session>>),
 }
 
-/// All sessions of this broker, at most `slots`.
+/// All sessions of this broker, at most `slots`, with at most [`MOST_PARTITIONS`].
 #[derive(Debug)]
 pub struct Sessions {
     slots: usize,
+    most_partitions: usize,
+    /// Partitions that all sessions remember.
+    partitions: Arc<AtomicUsize>,
     inner: Mutex<HashMap<i32, Arc<Mutex<Session>>>>,
 }
 
 impl Sessions {
     pub fn new(slots: usize) -> Sessions {
-        Sessions { slots, inner: Mutex::default() }
+        Sessions {
+            slots,
+            most_partitions: MOST_PARTITIONS,
+            partitions: Arc::default(),
+            inner: Mutex::default(),
+        }
     }
 
     /// Finds, makes or ends the session of a request. `fresh_id` is a random positive number.
@@ -121,75 +140,101 @@ impl Sessions {
     fn resume(&self, asked: &Asked, now: Mono) -> Result<Mode, ErrorCode> {
         let known = self.inner.lock().get(&asked.session_id).cloned();
         let session = known.ok_or(ErrorCode::FetchSessionIdNotFound)?;
-        let emptied = session.lock().update(asked, now)?;
-        if emptied {
+        let emptied = session.lock().update(asked, self.room(), now);
+        if matches!(emptied, Ok(true) | Err(ErrorCode::FetchSessionIdNotFound)) {
             self.inner.lock().remove(&asked.session_id);
-            return Ok(Mode::Full);
         }
-        Ok(Mode::Incremental(session))
+        Ok(if emptied? { Mode::Full } else { Mode::Incremental(session) })
+    }
+
+    /// Partitions that may still be remembered.
+    fn room(&self) -> usize {
+        self.most_partitions.saturating_sub(self.partitions.load(Ordering::Relaxed))
     }
 
     fn make(&self, asked: &Asked, fresh_id: i32, now: Mono) -> Option<Arc<Mutex<Session>>> {
         let mut sessions = self.inner.lock();
-        if asked.wanted.is_empty() || sessions.contains_key(&fresh_id) || !self.make_room(&mut sessions, now)
-        {
+        let wanted = asked.wanted.len();
+        if wanted == 0 || sessions.contains_key(&fresh_id) || !self.make_room(&mut sessions, wanted, now) {
             return None;
         }
-        let session = Arc::new(Mutex::new(Session::new(fresh_id, asked, now)));
+        let session = Session::new(fresh_id, asked, self.partitions.clone(), now);
+        let session = Arc::new(Mutex::new(session));
         sessions.insert(fresh_id, session.clone());
         Some(session)
     }
 
-    /// True if there is a free slot, perhaps that of the session unused for longest.
-    fn make_room(&self, sessions: &mut HashMap<i32, Arc<Mutex<Session>>>, now: Mono) -> bool {
-        if sessions.len() < self.slots {
-            return true;
+    /// True if there is a free slot and room for `wanted` partitions, perhaps those of sessions unused for longest.
+    fn make_room(&self, sessions: &mut HashMap<i32, Arc<Mutex<Session>>>, wanted: usize, now: Mono) -> bool {
+        while sessions.len() >= self.slots || self.room() < wanted {
+            let oldest = sessions.iter().map(|(id, session)| (session.lock().used, *id)).min();
+            match oldest {
+                Some((used, id)) if now.since(used) >= EVICTABLE_AFTER => drop(sessions.remove(&id)),
+                _ => return false,
+            }
         }
-        let oldest = sessions.iter().map(|(id, session)| (session.lock().used, *id)).min();
-        match oldest {
-            Some((used, id)) if now.since(used) >= EVICTABLE_AFTER => sessions.remove(&id).is_some(),
-            _ => false,
-        }
+        true
+    }
+}
+
+impl Share {
+    fn hold(&mut self, partitions: usize) {
+        self.all.fetch_add(partitions, Ordering::Relaxed);
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+        self.own = partitions;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.hold(0);
     }
 }
 
 impl Session {
-    fn new(id: i32, asked: &Asked, now: Mono) -> Session {
-        let partitions =
-            asked.wanted.iter().map(|(key, wanted)| (owned(key), Remembered { wanted: *wanted, told: None }));
-        Session {
-            id,
-            next_epoch: 1,
-            by_id: asked.by_id,
-            partitions: partitions.collect(),
-            start: 0,
-            used: now,
-        }
+    fn new(id: i32, asked: &Asked, all: Arc<AtomicUsize>, now: Mono) -> Session {
+        let partitions = asked
+            .wanted
+            .iter()
+            .map(|(key, wanted)| (key.clone(), Remembered { wanted: *wanted, told: None }));
+        let partitions: IndexMap<_, _> = partitions.collect();
+        let mut share = Share { all, own: 0 };
+        share.hold(partitions.len());
+        Session { id, next_epoch: 1, by_id: asked.by_id, partitions, start: 0, used: now, share }
     }
 
     pub fn id(&self) -> i32 {
         self.id
     }
 
-    /// Takes over a request's changes. True if nothing is left to fetch.
-    fn update(&mut self, asked: &Asked, now: Mono) -> Result<bool, ErrorCode> {
+    /// Takes over a request's changes. True if nothing is left to fetch. FETCH_SESSION_ID_NOT_FOUND if more is added than
+    /// there is `room` for: the client then asks for everything anew.
+    fn update(&mut self, asked: &Asked, room: usize, now: Mono) -> Result<bool, ErrorCode> {
         if asked.epoch != self.next_epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
         if asked.by_id != self.by_id {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
+        if asked.wanted.len() > room {
+            let added = asked.wanted.iter().filter(|(key, _)| !self.partitions.contains_key(key));
+            if added.count() > room {
+                return Err(ErrorCode::FetchSessionIdNotFound);
+            }
+        }
         self.next_epoch = if self.next_epoch == i32::MAX { 1 } else { self.next_epoch + 1 };
         self.used = now;
         for (key, wanted) in &asked.wanted {
             match self.partitions.get_mut(key) {
                 Some(known) => known.wanted = *wanted,
-                None => drop(self.partitions.insert(owned(key), Remembered { wanted: *wanted, told: None })),
+                None => drop(self.partitions.insert(key.clone(), Remembered { wanted: *wanted, told: None })),
             }
         }
-        for key in &asked.forgotten {
-            self.partitions.shift_remove(key);
+        if !asked.forgotten.is_empty() {
+            let forgotten: HashSet<&PartitionKey> = asked.forgotten.iter().collect();
+            self.partitions.retain(|key, _| !forgotten.contains(key));
         }
+        self.share.hold(self.partitions.len());
         Ok(self.partitions.is_empty())
     }
 
@@ -210,14 +255,6 @@ impl Session {
         let changed = has_records || told.is_none() || known.told != told;
         known.told = told;
         changed
-    }
-}
-
-/// A copy that does not keep the request's frame alive.
-fn owned(key: &PartitionKey) -> PartitionKey {
-    match &key.0 {
-        TopicKey::Name(name) => (TopicKey::Name(TopicName(name.0.to_string().into())), key.1),
-        TopicKey::Id(_) => key.clone(),
     }
 }
 
@@ -284,8 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn partitions_beyond_the_room_are_not_remembered() {
+        let sessions = Sessions { most_partitions: 5, ..Sessions::new(10) };
+        assert!(open(&sessions, 1, at(0)) && open(&sessions, 2, at(0)));
+        assert!(!open(&sessions, 3, at(1)), "no room");
+        let moved_and_more = sessions.resolve(&asked(1, 1, &[0, 1, 2]), 9, at(1));
+        assert!(matches!(moved_and_more, Ok(Mode::Incremental(_))));
+        drop(moved_and_more);
+        let outgrown = sessions.resolve(&asked(2, 1, &[0, 2]), 9, at(1)).err();
+        assert_eq!(outgrown, Some(ErrorCode::FetchSessionIdNotFound));
+        assert!(open(&sessions, 4, at(2)), "what has ended has made room");
+        assert!(open(&sessions, 5, at(122)) && sessions.room() > 0, "what is idle makes room");
+    }
+
+    #[test]
     fn what_was_told_is_not_told_again() {
-        let mut session = Session::new(1, &asked(0, 0, &[0, 1]), at(0));
+        let mut session = Session::new(1, &asked(0, 0, &[0, 1]), Arc::default(), at(0));
         let told = Some(Told { high_watermark: 5, log_start: 0 });
         assert!(session.tell(&key(0), told, false));
         assert!(!session.tell(&key(0), told, false));
@@ -296,7 +347,7 @@ mod tests {
 
     #[test]
     fn reading_begins_behind_the_partition_that_filled_the_last_reply() {
-        let mut session = Session::new(1, &asked(0, 0, &[0, 1, 2]), at(0));
+        let mut session = Session::new(1, &asked(0, 0, &[0, 1, 2]), Arc::default(), at(0));
         session.tell(&key(0), None, true);
         let order: Vec<i32> = session.wanted().iter().map(|((_, partition), _)| *partition).collect();
         assert_eq!(order, [1, 2, 0]);
