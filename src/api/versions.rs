@@ -65,10 +65,30 @@ fn with_features(response: ApiVersionsResponse, image: &Image) -> ApiVersionsRes
         .with_supported_features(supported.collect())
 }
 
+/// The longest name or version of a client's software: it is kept for as long as the connection.
+const SOFTWARE_BYTES: usize = 256;
+
 /// Letters and digits, with dots and dashes inside (KIP-511).
 fn is_software_text(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    edge(text.chars().next())
+    text.len() <= SOFTWARE_BYTES
+        && edge(text.chars().next())
         && edge(text.chars().last())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_software_may_be_called() {
+        let longest = "a".repeat(SOFTWARE_BYTES);
+        for sound in ["librdkafka", "2.5.0", "apache-kafka-java", "a", &longest] {
+            assert!(is_software_text(sound), "{sound}");
+        }
+        for unsound in ["", "-a", "a.", "a b", "ä", &format!("{longest}a")] {
+            assert!(!is_software_text(unsound), "{unsound}");
+        }
+    }
 }
