@@ -27,7 +27,10 @@ pub struct BadRequest {
     pub reason: String,
 }
 
-/// A response that does not exist at the version asked for: a handler's mistake, never the client's.
+/// No response is larger, bytes: far more than metadata needs, and far less than what a length can say.
+const MAX_RESPONSE: usize = 256 << 20;
+
+/// A response that is too large, or does not exist at the version asked for: a handler's mistake, never the client's.
 #[derive(Debug, Error)]
 #[error("response cannot be encoded at version {version}: {reason}")]
 pub struct EncodeError {
@@ -56,6 +59,9 @@ where
     let body = response.compute_size(version).map_err(|e| failed(&e))?;
     let flexible = R::header_version(version) >= 1;
     let len = response_header_len(flexible) + body;
+    if len > MAX_RESPONSE {
+        return Err(failed(&format_args!("{len} bytes are more than {MAX_RESPONSE}")));
+    }
     let mut buf = BytesMut::with_capacity(4 + len);
     put_response_header(&mut buf, len, correlation_id, flexible);
     response.encode(&mut buf, version).map_err(|e| failed(&e))?;

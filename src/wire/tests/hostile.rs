@@ -9,7 +9,7 @@ use kafka_protocol::protocol::Request;
 
 use super::apis::every_request;
 use super::dice::{Dice, throw};
-use crate::wire::codec::{body_limit, decode};
+use crate::wire::codec::{body_limit, decode, encode_response};
 
 /// KiB of address space.
 const LIMIT: usize = 1 << 20;
@@ -87,4 +87,14 @@ fn spliced<R: Request>(dice: &mut Dice, version: i16) {
             let _ = decode::<R>(body.freeze(), version);
         }
     }
+}
+
+/// The members share their bytes, so that the test itself stays small.
+#[test]
+fn an_answer_beyond_all_bounds_is_not_encoded() {
+    let member =
+        join_group_response::JoinGroupResponseMember::default().with_metadata(vec![0; 1 << 20].into());
+    let members = |count| JoinGroupResponse::default().with_members(vec![member.clone(); count]);
+    assert!(encode_response(1, 5, &members(1)).is_ok());
+    assert!(encode_response(1, 5, &members(300)).is_err());
 }
