@@ -12,6 +12,7 @@ use tracing::debug;
 
 use super::connection;
 use super::listener::Listener;
+use super::reader::Reader;
 use super::server::{Service, Settings, Shared};
 use crate::wire::Peer;
 
@@ -35,7 +36,7 @@ pub(super) async fn run<S: Service>(
             accepted = listener.socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, remote)) => welcome(stream, remote, &listener.name, &service, &shared),
+            Ok((stream, remote)) => welcome(stream, remote, &listener, &service, &shared),
             Err(e) if concerns_one_connection(&e) => debug!("accept: {e}"),
             Err(e) => {
                 shared.quiet.warn(format_args!("listener {}: cannot accept connections: {e}", listener.name));
@@ -54,7 +55,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 fn welcome<S: Service>(
     stream: TcpStream,
     remote: SocketAddr,
-    listener: &Arc<str>,
+    listener: &Listener,
     service: &S,
     shared: &Arc<Shared>,
 ) {
@@ -65,14 +66,15 @@ fn welcome<S: Service>(
         Err(refusal) => {
             return shared
                 .quiet
-                .warn(format_args!("listener {listener}: {remote} is turned away: {refusal}"));
+                .warn(format_args!("listener {}: {remote} is turned away: {refusal}", listener.name));
         }
     };
     if let Err(e) = prepare(&stream, &shared.settings) {
         return debug!("{remote}: {e}");
     }
-    let peer = Arc::new(Peer::new(place.id, remote, listener.clone()));
-    tokio::spawn(connection::run(stream, peer, place, service.clone(), shared.clone()));
+    let peer = Arc::new(Peer::new(place.id, remote, listener.name.clone()));
+    let reader = Reader::new(shared.settings.max_request_bytes, listener.for_peers);
+    tokio::spawn(connection::run(stream, peer, place, reader, service.clone(), shared.clone()));
 }
 
 fn prepare(stream: &TcpStream, settings: &Settings) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::Arc;
 
 use kafka_protocol::messages::ApiKey;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Room is counted in these, bytes.
 const UNIT: usize = 1024;
@@ -27,7 +27,12 @@ pub struct Budgets {
 pub struct Budget {
     room: Arc<Semaphore>,
     overdraft: Arc<Semaphore>,
+    /// How many wait for room.
+    waiting: watch::Sender<usize>,
 }
+
+/// One that waits, for as long as it lives.
+struct Waiting<'a>(&'a watch::Sender<usize>);
 
 /// What one frame has taken of the budget; given back on drop.
 #[derive(Debug, Default)]
@@ -51,16 +56,38 @@ impl Budgets {
 impl Budget {
     fn new(bytes: usize) -> Budget {
         let units = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Budget { room: Arc::new(Semaphore::new(units)), overdraft: Arc::new(Semaphore::new(1)) }
+        Budget {
+            room: Arc::new(Semaphore::new(units)),
+            overdraft: Arc::new(Semaphore::new(1)),
+            waiting: watch::Sender::new(0),
+        }
+    }
+
+    /// Raises `charge` to `bytes` if there is room for it now.
+    pub fn try_raise(&self, charge: &mut Charge, bytes: usize) -> bool {
+        let units = bytes.div_ceil(UNIT) as u32;
+        let more = units.saturating_sub(charge.units);
+        if more == 0 || charge.overdrawn.is_some() {
+            return true;
+        }
+        let permit = self.room.clone().try_acquire_many_owned(more);
+        permit.map(|permit| charge.add(permit, units)).is_ok()
+    }
+
+    /// Resolves once somebody waits for room.
+    pub async fn wanted(&self) {
+        // The sender lives as long as the budget: waiting cannot fail.
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
     }
 
     /// Raises `charge` to `bytes`, waiting for room. Cancelling leaves it as it was.
     pub async fn raise(&self, charge: &mut Charge, bytes: usize) {
-        let units = bytes.div_ceil(UNIT) as u32;
-        let more = units.saturating_sub(charge.units);
-        if more == 0 || charge.overdrawn.is_some() {
+        if self.try_raise(charge, bytes) {
             return;
         }
+        let units = bytes.div_ceil(UNIT) as u32;
+        let more = units - charge.units;
+        let _waiting = Waiting::of(&self.waiting);
         let room = self.room.clone().acquire_many_owned(more);
         let overdraft = self.overdraft.clone().acquire_owned();
         // Neither semaphore is ever closed, so that both branches always match.
@@ -69,6 +96,19 @@ impl Budget {
             Ok(permit) = room => charge.add(permit, units),
             Ok(permit) = overdraft => charge.overdrawn = Some(permit),
         }
+    }
+}
+
+impl Waiting<'_> {
+    fn of(count: &watch::Sender<usize>) -> Waiting<'_> {
+        count.send_modify(|waiting| *waiting += 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 

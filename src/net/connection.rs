@@ -68,6 +68,7 @@ pub(super) async fn run<S: Service>(
     mut stream: TcpStream,
     peer: Arc<Peer>,
     place: Place,
+    reader: Reader,
     service: S,
     shared: Arc<Shared>,
 ) {
@@ -78,7 +79,7 @@ pub(super) async fn run<S: Service>(
         peer: peer.clone(),
         shared: shared.clone(),
     };
-    let end = connection.serve(&mut stream, service).await;
+    let end = connection.serve(&mut stream, reader, service).await;
     match end {
         end if end.is_fault() => {
             shared.quiet.warn(format_args!("closing {} ({}): {end}", peer.remote, peer.listener));
@@ -96,9 +97,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve<S: Service>(&mut self, stream: &mut TcpStream, service: S) -> End {
+    async fn serve<S: Service>(&mut self, stream: &mut TcpStream, mut reader: Reader, service: S) -> End {
         let (mut input, output) = stream.split();
-        let mut reader = Reader::new(self.shared.settings.max_request_bytes);
         loop {
             if let Err(end) = self.one_request(&mut reader, &mut input, output.as_ref(), &service).await {
                 return end;

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 pub struct Listener {
     pub(super) name: Arc<str>,
     pub(super) socket: TcpListener,
+    pub(super) for_peers: bool,
 }
 
 /// Why a listener cannot be opened, with what to do about it.
@@ -39,7 +40,14 @@ impl Listener {
             io::ErrorKind::AddrInUse => BindError::Busy { name: name.clone(), address },
             _ => BindError::Failed { name: name.clone(), address, source },
         })?;
-        Ok(Listener { name, socket })
+        Ok(Listener { name, socket, for_peers: false })
+    }
+
+    /// Takes what brokers send each other as well. Elsewhere such a request closes its connection before it is received: it would
+    /// use up the room that is kept for brokers.
+    #[must_use]
+    pub fn for_peers(self) -> Listener {
+        Listener { for_peers: true, ..self }
     }
 
     /// As in `listeners`.

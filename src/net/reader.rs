@@ -5,23 +5,28 @@
 //! claimed costs no memory.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::budget::{Budget, Budgets, Charge};
 use crate::wire::codec::body_limit;
+use crate::wire::header::PEER_KEYS;
 
 /// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
 const COMMON: usize = 16 * 1024;
 /// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or what [`PROVEN`] allows.
-const GROWTH: usize = 16;
-/// Up to this a client is believed that it sends another frame as large as its largest so far: no growing, no copying.
+const GROWTH: usize = 2;
+/// Up to this a client is believed that it sends another frame as large as its largest so far: no growing, no copying. Only
+/// while there is room; nobody waits for room on a belief.
 const PROVEN: usize = 4 << 20;
+/// How long a frame may wait for room, for it holds what it has so far: a client gives up about then.
+const QUEUE: Duration = Duration::from_secs(15);
 
 /// Receives the frames of one connection.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Reader {
     max_frame: usize,
     /// The largest frame received so far, up to [`PROVEN`].
     proven: usize,
+    /// Whether other brokers may send here.
+    for_peers: bool,
 }
 
 /// The front of a frame.
@@ -53,13 +60,17 @@ pub(super) enum ReadError {
     TooLarge { len: usize, max: usize },
     #[error("a frame of {len} bytes exceeds the {max} that API key {api_key} may need")]
     TooLargeForApi { len: usize, max: usize, api_key: i16 },
+    #[error("API key {0} is for brokers, and this listener is not")]
+    ForPeers(i16),
+    #[error("no room for a frame of {len} bytes within {} s", QUEUE.as_secs())]
+    NoRoom { len: usize },
     #[error("a frame of {len} bytes comes too slowly")]
     Slow { len: usize },
 }
 
 impl Reader {
-    pub fn new(max_frame: usize) -> Reader {
-        Reader { common: BytesMut::new(), max_frame, proven: 0 }
+    pub fn new(max_frame: usize, for_peers: bool) -> Reader {
+        Reader { common: BytesMut::new(), max_frame, proven: 0, for_peers }
     }
 
     /// The next frame if it is here already.
@@ -103,6 +114,9 @@ impl Reader {
             return Ok((len < 2).then_some(Claim { len, api_key: -1 }));
         };
         let api_key = key.get_i16();
+        if !self.for_peers && PEER_KEYS.contains(&api_key) {
+            return Err(ReadError::ForPeers(api_key));
+        }
         match body_limit(api_key) {
             Some(max) if len > max => Err(ReadError::TooLargeForApi { len, max, api_key }),
             _ => Ok(Some(Claim { len, api_key })),
@@ -130,18 +144,42 @@ impl Reader {
         frame.advance(4);
         let mut room = frame.len();
         while frame.len() < len {
-            room = len.min(self.proven.max(GROWTH * room));
-            budget.raise(&mut charge, room).await;
+            let believed = len.min(self.proven);
+            room = match believed > GROWTH * room && budget.try_raise(&mut charge, believed) {
+                true => believed,
+                false => len.min(GROWTH * room),
+            };
+            let raise = budget.raise(&mut charge, room);
+            timeout(QUEUE, raise).await.map_err(|_| ReadError::NoRoom { len })?;
             frame.reserve(room - frame.len());
             let step = fill_up(socket, &mut frame, room);
-            timeout(patience(room), step).await.map_err(|_| ReadError::Slow { len })??;
+            patient(room, budget, step).await.ok_or(ReadError::Slow { len })??;
         }
         self.proven = self.proven.max(len.min(PROVEN));
         Ok((frame.freeze(), charge))
     }
 }
 
-/// How long a step of a big frame may take, for it holds what others may be waiting for: half a minute more than at 64 KiB/s.
+/// The outcome of a step of a big frame; `None` if it takes too long.
+async fn patient<T>(room: usize, budget: &Budget, step: impl Future<Output = T>) -> Option<T> {
+    let mut step = pin!(step);
+    if let Ok(done) = timeout(hurry(room), &mut step).await {
+        return Some(done);
+    }
+    tokio::select! {
+        biased;
+        done = &mut step => Some(done),
+        () = budget.wanted() => None,
+        () = sleep(patience(room)) => None,
+    }
+}
+
+/// How long a step may take while others wait for room, for it holds some: two seconds more than at 1 MiB/s.
+fn hurry(room: usize) -> Duration {
+    Duration::from_secs(2 + (room >> 20) as u64)
+}
+
+/// How long beyond that while nobody waits: half a minute more than at 64 KiB/s.
 fn patience(room: usize) -> Duration {
     Duration::from_secs(30 + (room >> 16) as u64)
 }

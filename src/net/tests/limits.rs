@@ -123,6 +123,35 @@ async fn claims_without_bytes_cost_nobody_anything() {
     assert!(soon(honest.ask(1, &vec![b'n'; 200_000])).await.is_some());
 }
 
+/// Time stands still until nothing else is left to do, then jumps to the next timer: no test waits.
+#[tokio::test(start_paused = true)]
+async fn frames_that_stop_coming_give_way_to_others() {
+    let (server, address) = serve(tight(), &Toy::default());
+    let mut stuck = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(address).await;
+        client.send(&request(1, &waiting(1_000_000))[..20_000]).await;
+        stuck.push(client);
+    }
+    until(|| server.connections() == 20).await;
+    let mut honest = Client::connect(address).await;
+    let begun = tokio::time::Instant::now();
+    assert!(soon(honest.ask(1, &vec![b'n'; 200_000])).await.is_some());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn brokers_requests_are_not_received_where_clients_are_served() {
+    let listener = crate::net::Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = crate::net::Server::new(settings());
+    let toy = Toy::default();
+    server.serve(listener, move |_, frame| toy.clone().answer(frame));
+    let mut client = Client::connect(address).await;
+    client.send(&peer_request(8, &vec![b'n'; 100_000])[..20]).await;
+    soon(client.closed()).await;
+}
+
 /// Runs the same test in a process that may open only a few files.
 #[test]
 fn a_full_file_table_delays_connections_and_loses_none() {

@@ -115,7 +115,7 @@ pub fn settings() -> Settings {
 
 /// A server that answers by `toy`, and its address.
 pub fn serve(settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
-    let listener = Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap();
+    let listener = Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap().for_peers();
     let address = listener.local_addr().unwrap();
     let server = Server::new(settings);
     let toy = toy.clone();
