@@ -43,12 +43,14 @@ impl Api for FetchRequest {
             Ok(mode) => mode,
             Err(code) => return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), code))),
         };
+        let max_bytes = self.max_bytes.clamp(0, cx.node.config.fetch_max_bytes) as usize;
         let fetch = Fetch {
             wanted: wanted(asked, &mode),
             mode,
             isolation: Isolation::from_wire(self.isolation_level),
-            min_bytes: self.min_bytes.max(0) as usize,
-            max_bytes: self.max_bytes.clamp(0, cx.node.config.fetch_max_bytes) as usize,
+            // More than an answer may hold never comes.
+            min_bytes: (self.min_bytes.max(0) as usize).min(max_bytes),
+            max_bytes,
         };
         let plan = fetch.plan(&cx);
         if plan.is_enough(fetch.min_bytes) || self.max_wait_ms <= 0 {

@@ -6,6 +6,7 @@ use crate::cluster::Image;
 use crate::partition::replica::{Isolation, Read};
 use crate::wire::fetch_response::{PartitionReply, TopicReply};
 use crate::wire::outgoing::Chunk;
+use storage::log::Stop;
 
 /// Bytes of records that a reply may still hold. The first batch is returned whatever its size (KIP-74).
 pub(super) struct Budget {
@@ -23,18 +24,22 @@ pub(super) struct Plan {
     budget: Budget,
     /// Bytes of records so far.
     bytes: usize,
+    /// Bytes that are there for the reader as far as it wants them, whether or not they make whole batches.
+    readable: usize,
+    /// Somewhere the next segment holds more: waiting would not put it into this answer.
+    goes_on: bool,
     failed: bool,
     partitions: Vec<(PartitionKey, PartitionReply)>,
 }
 
 impl Plan {
     pub fn new(budget: Budget) -> Plan {
-        Plan { budget, bytes: 0, failed: false, partitions: vec![] }
+        Plan { budget, bytes: 0, readable: 0, goes_on: false, failed: false, partitions: vec![] }
     }
 
     /// Whether to answer at once: enough records, or something that the client must hear of.
     pub fn is_enough(&self, min_bytes: usize) -> bool {
-        self.bytes >= min_bytes || self.failed || self.partitions.is_empty()
+        self.readable >= min_bytes || self.failed || self.goes_on || self.partitions.is_empty()
     }
 
     /// Reads one partition into the plan.
@@ -49,10 +54,15 @@ impl Plan {
         let max_bytes =
             (wanted.max_bytes.max(0) as usize).min(self.budget.bytes - self.bytes.min(self.budget.bytes));
         let read = Read { wanted: wanted.into(), max_bytes, at_least_one: self.bytes == 0, isolation };
+        let mut cut_at = 0;
         let replica = cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1));
         let reply = match replica.and_then(|replica| replica.read(read)) {
             Ok(found) => {
                 self.failed |= found.diverging_epoch.is_some();
+                self.goes_on |= found.stop == Stop::Segment;
+                if found.stop == Stop::Bytes {
+                    cut_at = max_bytes;
+                }
                 PartitionReply {
                     index: key.1,
                     high_watermark: found.high_watermark,
@@ -69,7 +79,9 @@ impl Plan {
                 PartitionReply { index: key.1, error: code.code(), ..PartitionReply::default() }
             }
         };
-        self.bytes += reply.records.iter().map(Chunk::len).sum::<usize>();
+        let bytes = reply.records.iter().map(Chunk::len).sum::<usize>();
+        self.bytes += bytes;
+        self.readable += bytes.max(cut_at);
         self.partitions.push((key.clone(), reply));
     }
 

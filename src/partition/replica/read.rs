@@ -3,7 +3,7 @@
 use super::Replica;
 use crate::types::{ErrorCode, LeaderEpoch, Offset};
 use storage::disk::FileSlice;
-use storage::log::ReadError;
+use storage::log::{ReadError, Stop};
 
 /// Whether records of undecided transactions are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Found {
     /// Producer id and first offset; `None` unless read committed.
     pub aborted: Option<Vec<(i64, Offset)>>,
     pub slices: Vec<FileSlice>,
+    /// Why there are no more.
+    pub stop: Stop,
 }
 
 impl Isolation {
@@ -65,6 +67,7 @@ impl Replica {
             diverging_epoch: self.divergence(read.wanted),
             aborted: None,
             slices: vec![],
+            stop: Stop::Range,
         };
         if found.diverging_epoch.is_some() {
             return Ok(found);
@@ -80,6 +83,7 @@ impl Replica {
         if read.isolation == Isolation::ReadCommitted {
             found.aborted = Some(self.aborted(from, batches.end_offset)?);
         }
+        found.stop = batches.stop;
         found.slices.extend(batches.slice);
         Ok(found)
     }

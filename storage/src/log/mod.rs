@@ -34,7 +34,7 @@ pub use config::LogConfig;
 pub use error::{AppendError, LogError, ReadError};
 pub use flush::{Synced, Unsynced};
 pub use lookup::TimestampedOffset;
-pub use reader::{LogReader, Read};
+pub use reader::{LogReader, Read, Stop};
 pub use recover::Start;
 pub use retain::Retained;
 pub use view::LogView;

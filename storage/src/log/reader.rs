@@ -26,8 +26,20 @@ pub struct Read {
     pub slice: Option<FileSlice>,
     /// All offsets in the slice are below; with nothing in it, the offset that was asked for.
     pub end_offset: Offset,
+    pub stop: Stop,
     /// The view it was read from.
     pub view: Arc<LogView>,
+}
+
+/// Why a read gives no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// There is no more between the two offsets.
+    Range,
+    /// The next batch would exceed the bytes allowed.
+    Bytes,
+    /// The rest lies in later segments, which one read does not reach.
+    Segment,
 }
 
 impl LogReader {
@@ -53,8 +65,10 @@ impl LogReader {
             check_range(view, from)?;
             let below = below.min(view.log_end_offset);
             let taken = take(view, from, below, max_bytes, at_least_one)?;
-            let end_offset = taken.as_ref().map_or(from, |t| t.end_offset);
-            Ok(Read { slice: taken.map(|t| t.slice), end_offset, view: view.clone() })
+            let stop = taken.as_ref().map_or(Stop::Range, |t| t.stop);
+            let slice = taken.and_then(|t| Some((t.slice?, t.end_offset)));
+            let (slice, end_offset) = slice.map_or((None, from), |(slice, end)| (Some(slice), end));
+            Ok(Read { slice, end_offset, stop, view: view.clone() })
         })
     }
 
@@ -149,8 +163,9 @@ pub(super) fn check_range(view: &LogView, offset: Offset) -> Result<(), ReadErro
 }
 
 struct Taken {
-    slice: FileSlice,
+    slice: Option<FileSlice>,
     end_offset: Offset,
+    stop: Stop,
 }
 
 /// Finds the first segment with something in the range, and cuts a slice from it.
@@ -165,7 +180,7 @@ fn take(
     while from < below && nth < view.segments.len() && view.segments[nth].base_offset() < below {
         if let Some(start) = view.segments[nth].find(from, view.len_of(nth))? {
             let span = Span::new(view, nth, start, below)?;
-            return span.cut(max, at_least_one);
+            return span.cut(max, at_least_one).map(Some);
         }
         // Nothing at or behind `from` in it: a gap up to the next segment.
         nth += 1;
@@ -180,6 +195,7 @@ struct Span<'a> {
     /// Byte behind the last batch below the limit.
     end: u64,
     end_offset: Offset,
+    stop: Stop,
 }
 
 impl Span<'_> {
@@ -187,19 +203,19 @@ impl Span<'_> {
         let (segment, len) = (&*view.segments[nth], view.len_of(nth));
         let segment_end = view.end_offset_of(nth);
         let end = if below >= segment_end { len } else { segment.find(below, len)?.unwrap_or(len) };
-        Ok(Span { segment, start, end, end_offset: below.min(segment_end) })
+        let stop = if below > segment_end { Stop::Segment } else { Stop::Range };
+        Ok(Span { segment, start, end, end_offset: below.min(segment_end), stop })
     }
 
-    fn cut(mut self, max: u64, at_least_one: bool) -> Result<Option<Taken>, Trouble> {
+    fn cut(mut self, max: u64, at_least_one: bool) -> Result<Taken, Trouble> {
         if self.end.saturating_sub(self.start) > max {
             self.shorten(max, at_least_one)?;
         }
-        if self.end <= self.start {
-            return Ok(None);
-        }
-        let len = (self.end - self.start) as usize;
-        let slice = FileSlice { file: self.segment.file()?, at: self.start, len };
-        Ok(Some(Taken { slice, end_offset: self.end_offset }))
+        let slice = match self.end.saturating_sub(self.start) as usize {
+            0 => None,
+            len => Some(FileSlice { file: self.segment.file()?, at: self.start, len }),
+        };
+        Ok(Taken { slice, end_offset: self.end_offset, stop: self.stop })
     }
 
     /// Ends at the last batch boundary within `max` bytes: from memory, else by walking from the index entry before it.
@@ -213,6 +229,9 @@ impl Span<'_> {
             let first = at_least_one && self.end == self.start;
             if found.end() > limit && !first {
                 self.end_offset = found.header.base_offset;
+                if self.stop == Stop::Range {
+                    self.stop = Stop::Bytes;
+                }
                 break;
             }
             self.end = found.end();

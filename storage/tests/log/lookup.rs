@@ -1,8 +1,8 @@
-//! Records by time.
+//! Records by time, and by offset.
 
 use storage::batch::{BatchBuilder, Prepared};
 use storage::compress::{Codec, Compression};
-use storage::log::{LogConfig, TimestampedOffset};
+use storage::log::{LogConfig, Offset, Stop, TimestampedOffset};
 
 use crate::fixture::*;
 
@@ -66,4 +66,23 @@ fn a_batch_is_read_no_further_than_the_record_that_is_found() {
     flip(&fixture.dir.join("00000000000000000000.log"), bytes - 5);
     let found = log.reader().offset_for_timestamp(5, 4000).unwrap();
     assert_eq!(found.map(|found| found.offset), Some(0));
+}
+
+#[test]
+fn a_read_tells_why_it_ends() {
+    let fixture = Fixture::new(small());
+    let mut log = fixture.open(CLEAN);
+    while fixture.logs().len() < 3 {
+        append(&mut log, batch(1, 100, 1), 0);
+    }
+    let bases: Vec<Offset> =
+        fixture.logs().iter().map(|name| name.trim_end_matches(".log").parse().unwrap()).collect();
+    let (second, last) = (bases[1], bases[2]);
+    let stop = |from, below, max| log.reader().read(from, below, max, false).unwrap().stop;
+    for below in [second + 1, Offset::MAX] {
+        assert_eq!((stop(0, below, 10_000), stop(0, below, 1)), (Stop::Segment, Stop::Segment));
+    }
+    assert_eq!((stop(0, second, 10_000), stop(last, Offset::MAX, 10_000)), (Stop::Range, Stop::Range));
+    assert_eq!((stop(0, second, 300), stop(0, second, 1)), (Stop::Bytes, Stop::Bytes));
+    assert_eq!(stop(log.log_end_offset(), Offset::MAX, 1), Stop::Range);
 }
