@@ -77,7 +77,7 @@ impl Replies {
     pub fn poll(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<()>> {
         let mut turn = 0;
         loop {
-            self.settle(cx);
+            self.settle(cx)?;
             if self.sending.is_empty() {
                 return if self.waiting.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
@@ -97,13 +97,17 @@ impl Replies {
         }
     }
 
-    /// Moves replies that may leave from `waiting` to `sending`.
-    fn settle(&mut self, cx: &mut Context<'_>) {
+    /// Moves replies that may leave from `waiting` to `sending`. An error if one will never be there: what follows it
+    /// would be taken for it.
+    fn settle(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Some(front) = self.waiting.front_mut() {
             let reply = match front {
                 Parked::Ready(reply) => std::mem::take(reply),
                 Parked::Later(reply) => match reply.as_mut().poll(cx) {
-                    Poll::Pending => return,
+                    Poll::Pending => return Ok(()),
+                    Poll::Ready(reply) if reply.is_empty() => {
+                        return Err(io::Error::other("a reply was lost"));
+                    }
                     Poll::Ready(reply) => {
                         self.unsent += reply.len();
                         reply
@@ -113,6 +117,7 @@ impl Replies {
             self.waiting.pop_front();
             self.send(reply);
         }
+        Ok(())
     }
 
     fn send(&mut self, reply: Chunks) {

@@ -20,6 +20,7 @@ pub enum Outgoing {
     /// Send this.
     Now(Chunks),
     /// The effect is done, its acknowledgement waits: later requests go on, this reply keeps its place in the order.
+    /// If it comes to nothing, no bytes, the connection cannot go on.
     Later(BoxFuture<'static, Chunks>),
     /// The client expects no reply (Produce with acks=0).
     Nothing,

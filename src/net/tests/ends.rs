@@ -48,6 +48,17 @@ async fn a_service_may_close_after_earlier_replies() {
 }
 
 #[tokio::test]
+async fn a_reply_that_comes_to_nothing_closes_after_earlier_ones() {
+    let toy = Toy::default();
+    let (_server, address) = serve(settings(), &toy);
+    let mut client = Client::connect(address).await;
+    client.send(&[request(1, b"n"), request(2, b"e"), request(3, b"n")].concat()).await;
+    assert_eq!(soon(client.reply()).await.unwrap().0, 1);
+    toy.open(2);
+    soon(client.closed()).await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_takes_its_parked_replies_along() {
     let toy = Toy::default();
     let (server, address) = serve(settings(), &toy);

@@ -1,6 +1,6 @@
 //! The toy service, and a client for it.
 //!
-//! A request's first byte says what becomes of it: `n` answered now, `l` later, once its gate opens, `w` waits for
+//! A request's first byte says what becomes of it: `n` answered now, `l` later, once its gate opens, `e` likewise, but nothing comes of it, `w` waits for
 //! its gate before its effect, `x` no reply, `c` close, `b` a reply of 64 KiB, `f` the toy's file.
 
 use std::collections::HashMap;
@@ -74,6 +74,10 @@ impl Toy {
                 let _ = gate.acquire().await.unwrap();
                 Outgoing::Now(reply(id, &[Chunk::Bytes(frame.body)]))
             }
+            b'e' => Outgoing::Later(Box::pin(async move {
+                let _ = gate.acquire().await.unwrap();
+                Chunks::default()
+            })),
             b'l' => {
                 let counted = Counted::new(&self.parked);
                 Outgoing::Later(Box::pin(async move {
