@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::batch::BatchBuilder;
+use storage::batch::{BatchBuilder, ProducerFields};
 use storage::checkpoint::OffsetFile;
 use storage::compress::Compression;
 use storage::dirs::LogDirs;
@@ -146,6 +146,28 @@ fn what_was_appended_is_read_again_by_the_next_life() {
     life.reconciler.reconcile(image(2, &created(TOPIC, 1)), NOW);
     assert_eq!(read_all(&life.replica(TOPIC)), before);
     assert_eq!(append(&life.replica(TOPIC), "c"), Ok(2));
+}
+
+#[test]
+fn a_repetition_is_answered_with_the_time_of_the_first() {
+    let disk = Arc::new(FaultDisk::new(5));
+    let mut life = Life::begin(&disk);
+    let stamps = crate::cluster::change::ConfigSet {
+        resource: image::ConfigResource::topic("orders"),
+        key: "message.timestamp.type".into(),
+        value: "LogAppendTime".into(),
+    };
+    life.reconciler.reconcile(image(1, &[created(TOPIC, 0), vec![Change::ConfigSet(stamps)]].concat()), NOW);
+    let producer = ProducerFields { id: 7, epoch: 0, base_sequence: 0 };
+    let mut batch = BatchBuilder::new(Compression::NONE).producer(producer);
+    batch.push(NOW.wall.0, None, Some(b"once"), &[]);
+    let records = batch.finish().unwrap().to_bytes();
+    let later = Now { wall: Wall(NOW.wall.0 + 5), ..NOW };
+    for now in [NOW, later] {
+        let append = Append { records: records.clone(), acks: Acks::Leader };
+        let appended = life.replica(TOPIC).append(append, now).unwrap();
+        assert_eq!((appended.base_offset, appended.log_append_time), (0, Some(NOW.wall)));
+    }
 }
 
 #[test]

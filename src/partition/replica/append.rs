@@ -69,9 +69,11 @@ impl Replica {
         self.check_dir()?;
         let settings = self.settings.load();
         let prepared = validate(&append.records, &settings.rules, now.wall).map_err(AppendRefused::from)?;
-        let stamped = (settings.rules.timestamp_type == TimestampType::LogAppendTime).then_some(now.wall);
         drop(append.records);
         let (placed, epoch) = self.place(prepared, None, append.acks, now)?;
+        // As the log has it: a repetition has the time of the first.
+        let stamped = Some(Wall(placed.max_timestamp))
+            .filter(|_| settings.rules.timestamp_type == TimestampType::LogAppendTime);
         Ok(Appended {
             base_offset: placed.base_offset,
             log_append_time: stamped,
