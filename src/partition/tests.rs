@@ -171,6 +171,23 @@ fn a_repetition_is_answered_with_the_time_of_the_first() {
 }
 
 #[test]
+fn a_reader_of_an_unknown_epoch_is_out_of_range() {
+    let disk = Arc::new(FaultDisk::new(6));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 3)), NOW);
+    append(&life.replica(TOPIC), "a").unwrap();
+    let read = |last_epoch| {
+        let wanted = Wanted { offset: 1, current_epoch: -1, last_epoch };
+        let isolation = Isolation::ReadUncommitted;
+        let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation };
+        life.replica(TOPIC).read(read).map(|found| found.diverging_epoch)
+    };
+    assert_eq!(read(3), Ok(None));
+    assert_eq!(read(2), Ok(Some((2, 0))));
+    assert_eq!(read(4), Err(ErrorCode::OffsetOutOfRange));
+}
+
+#[test]
 fn a_topic_made_again_under_its_name_starts_empty() {
     let disk = Arc::new(FaultDisk::new(2));
     let mut life = Life::begin(&disk);

@@ -64,7 +64,7 @@ impl Replica {
             high_watermark: marks.high_watermark,
             last_stable: marks.last_stable,
             log_start: marks.log_start,
-            diverging_epoch: self.divergence(read.wanted),
+            diverging_epoch: self.divergence(read.wanted)?,
             aborted: None,
             slices: vec![],
             stop: Stop::Range,
@@ -88,12 +88,13 @@ impl Replica {
         Ok(found)
     }
 
-    fn divergence(&self, wanted: Wanted) -> Option<(LeaderEpoch, Offset)> {
+    /// A reader of an epoch that this log knows nothing of cannot be told where they part: it must begin anew.
+    fn divergence(&self, wanted: Wanted) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
         if wanted.last_epoch < 0 {
-            return None;
+            return Ok(None);
         }
-        let (epoch, end) = self.epoch_end(wanted.last_epoch).unwrap_or((-1, -1));
-        (epoch < wanted.last_epoch || end < wanted.offset).then_some((epoch, end))
+        let (epoch, end) = self.epoch_end(wanted.last_epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
+        Ok((epoch < wanted.last_epoch || end < wanted.offset).then_some((epoch, end)))
     }
 
     fn aborted(&self, from: Offset, below: Offset) -> Result<Vec<(i64, Offset)>, ErrorCode> {
