@@ -65,7 +65,7 @@ impl EpochCache {
     /// The largest epoch not above `epoch`, and where it ended: the start of the next one, or the log end.
     /// `None` (undefined, to the asker) if nothing is known of it.
     pub fn end_offset_for(&self, epoch: i32, log_end: i64) -> Option<(i32, i64)> {
-        let latest = self.latest()?;
+        let latest = self.latest().filter(|_| epoch >= 0)?;
         if epoch == latest.epoch {
             return Some((epoch, log_end));
         }
