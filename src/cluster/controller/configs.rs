@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, distinct};
 use super::leadership::settle_topics;
+use super::names::name_fault;
 use super::{Command, Decision, Inputs, Outcome, Policy, Refusal};
 use crate::cluster::change::{Change, ConfigRemoved, ConfigSet};
 use crate::cluster::image::{ConfigResource, Image, ResourceKind};
@@ -157,18 +158,24 @@ fn check_resource(resource: &ConfigResource, image: &Image) -> Outcome<()> {
         ResourceKind::Broker if name.is_empty() => Ok(()),
         ResourceKind::Broker => match name.parse() {
             Ok(id) if image.brokers.get(id).is_some() => Ok(()),
-            Ok(id) => {
-                Err(Refusal::new(ErrorCode::BrokerIdNotRegistered, format!("Broker {id} is not registered.")))
-            }
+            Ok(id) => Err(invalid_request(format!("Broker {id} is not registered."))),
             Err(_) => Err(invalid_request(format!("'{name}' is not the number of a broker."))),
         },
         _ if name.is_empty() => {
             Err(invalid_request("Only brokers have a default resource: a name is needed."))
         }
-        ResourceKind::Topic if image.topics.by_name(name).is_none() => {
-            Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("There is no topic '{name}'.")))
-        }
-        ResourceKind::Topic | ResourceKind::Group | ResourceKind::ClientMetrics => Ok(()),
+        ResourceKind::Topic => check_topic(name, image),
+        ResourceKind::Group | ResourceKind::ClientMetrics => Ok(()),
+    }
+}
+
+fn check_topic(name: &str, image: &Image) -> Outcome<()> {
+    if let Some(fault) = name_fault(name) {
+        return Err(Refusal::new(ErrorCode::InvalidTopicException, fault));
+    }
+    match image.topics.by_name(name) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("There is no topic '{name}'."))),
     }
 }
 
