@@ -63,10 +63,9 @@ fn effective(cx: &Context, image: &Image) -> Arc<BrokerConfig> {
         .map_or_else(|_| fixed.clone(), Arc::new)
 }
 
-/// The whole configuration of a topic that has just been made, as CreateTopics tells it.
-pub(super) fn of_new_topic(cx: &Context, topic: &str) -> Vec<CreatableTopicConfigs> {
-    let image = cx.image();
-    let described = effective(cx, &image).describe_topic(&overrides(&image, &ConfigResource::topic(topic)));
+/// The whole configuration of a topic that is made with `set`, as CreateTopics tells it.
+pub(super) fn of_new_topic(cx: &Context, set: &Overrides) -> Vec<CreatableTopicConfigs> {
+    let described = effective(cx, &cx.image()).describe_topic(set);
     let config = |one: Described| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(one.name))

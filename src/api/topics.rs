@@ -9,6 +9,7 @@ use crate::cluster::controller::{
     CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic, NewPartitions, NewTopic,
     Refusal, TopicRef,
 };
+use crate::config::Overrides;
 use crate::types::ErrorCode;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -18,6 +19,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
 
 /// From here on CreateTopics answers with id, counts and configs.
 const TELLS_RESULT: i16 = 5;
@@ -28,11 +30,14 @@ const DELETES_BY_ID: i16 = 6;
 impl Api for CreateTopicsRequest {
     async fn handle(self, cx: Context) -> Reply<CreateTopicsResponse> {
         let names: Vec<TopicName> = self.topics.iter().map(|topic| topic.name.clone()).collect();
-        let topics = self.topics.into_iter().map(new_topic).collect();
+        let topics: Vec<NewTopic> = self.topics.into_iter().map(new_topic).collect();
+        let asked: HashMap<String, Overrides> =
+            topics.iter().map(|topic| (topic.name.clone(), values(topic))).collect();
         let command = CreateTopics { topics, validate_only: self.validate_only };
         let results = match cx.node.metadata.submit(command).await {
             Ok(outcomes) => {
-                outcomes.into_iter().map(|(name, outcome)| created(&cx, &name, outcome)).collect()
+                let one = |(name, outcome): (String, _)| created(&cx, &name, outcome, asked.get(&name));
+                outcomes.into_iter().map(one).collect()
             }
             Err(code) => names.iter().map(|name| failed(name, code)).collect(),
         };
@@ -54,7 +59,16 @@ fn new_topic(topic: CreatableTopic) -> NewTopic {
     }
 }
 
-fn created(cx: &Context, name: &str, outcome: Result<CreatedTopic, Refusal>) -> CreatableTopicResult {
+fn values(topic: &NewTopic) -> Overrides {
+    topic.configs.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
+}
+
+fn created(
+    cx: &Context,
+    name: &str,
+    outcome: Result<CreatedTopic, Refusal>,
+    configs: Option<&Overrides>,
+) -> CreatableTopicResult {
     let result = CreatableTopicResult::default().with_name(topic_name(name));
     match outcome {
         Err(refusal) => result
@@ -65,7 +79,7 @@ fn created(cx: &Context, name: &str, outcome: Result<CreatedTopic, Refusal>) -> 
             result
                 .with_num_partitions(topic.partitions)
                 .with_replication_factor(topic.replication_factor)
-                .with_configs(Some(super::configs::of_new_topic(cx, name)))
+                .with_configs(configs.map(|set| super::configs::of_new_topic(cx, set)))
         }
         Ok(_) => result,
     }
