@@ -14,8 +14,9 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeSet;
 
-/// `endpoint_type` of a request that means brokers; 2 would mean controllers.
+/// What the `endpoint_type` of a request may mean.
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 /// The most partitions that one DescribeTopicPartitions reply holds (`max.request.partition.size.limit` may say less).
 const FEWEST_PER_REPLY: i32 = 1;
 
@@ -23,7 +24,10 @@ impl Api for DescribeClusterRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeClusterResponse> {
         if self.endpoint_type != BROKERS && cx.version() >= 1 {
             let message = "this listener answers for brokers: endpoint type 1";
-            let refused = Self::refuse(ErrorCode::MismatchedEndpointType);
+            let refused = Self::refuse(match self.endpoint_type {
+                CONTROLLERS => ErrorCode::MismatchedEndpointType,
+                _ => ErrorCode::UnsupportedEndpointType,
+            });
             return Reply::Now(refused.with_error_message(Some(StrBytes::from_static_str(message))));
         }
         let image = cx.image();
@@ -60,6 +64,9 @@ fn cluster_broker(cx: &Context, broker: &Broker) -> Option<DescribeClusterBroker
 impl Api for DescribeTopicPartitionsRequest {
     /// Topics by name, paged by partitions: the cursor names the first one that did not fit.
     async fn handle(self, cx: Context) -> Reply<DescribeTopicPartitionsResponse> {
+        if !self.begins_within() {
+            return Reply::Now(refused(&self.topics, ErrorCode::InvalidRequest));
+        }
         let image = cx.image();
         let most = self.response_partition_limit.min(cx.node.config.max_request_partition_size_limit);
         let mut page = Page { left: most.max(FEWEST_PER_REPLY) as usize, topics: vec![], next: None };
@@ -79,11 +86,32 @@ impl Api for DescribeTopicPartitionsRequest {
     }
 }
 
+/// An answer that refuses every topic asked for: there is no error of the whole.
+fn refused(
+    topics: &[describe_topic_partitions_request::TopicRequest],
+    code: ErrorCode,
+) -> DescribeTopicPartitionsResponse {
+    let refuse = |topic: &describe_topic_partitions_request::TopicRequest| {
+        DescribeTopicPartitionsResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(Some(topic.name.clone()))
+    };
+    DescribeTopicPartitionsResponse::default().with_topics(topics.iter().map(refuse).collect())
+}
+
 trait Named {
+    fn begins_within(&self) -> bool;
     fn names(&self, image: &Image, first: &str) -> Vec<String>;
 }
 
 impl Named for DescribeTopicPartitionsRequest {
+    /// Whether the cursor, if there is one, may be what an earlier page of the same request ended with.
+    fn begins_within(&self) -> bool {
+        let Some(cursor) = &self.cursor else { return true };
+        let is_asked = self.topics.is_empty() || self.topics.iter().any(|one| one.name == cursor.topic_name);
+        is_asked && cursor.partition_index >= 0
+    }
+
     /// The asked names (all, if none) in order, from `first` on.
     fn names(&self, image: &Image, first: &str) -> Vec<String> {
         if self.topics.is_empty() {

@@ -4,7 +4,7 @@ use super::context::{Context, Found};
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::replica::{Isolation, Located, Replica};
-use crate::types::{ErrorCode, Offset};
+use crate::types::ErrorCode;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::*;
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
@@ -88,7 +88,7 @@ fn locate(
         EARLIEST => Ok(Some(replica.earliest())),
         t if t == EARLIEST_LOCAL.0 && knows(EARLIEST_LOCAL) => Ok(Some(replica.earliest())),
         t if t == MAX_TIMESTAMP.0 && knows(MAX_TIMESTAMP) => at_max_timestamp(&replica),
-        t if t == LATEST_TIERED.0 && knows(LATEST_TIERED) => Ok(Some(nothing_tiered(&replica))),
+        t if t == LATEST_TIERED.0 && knows(LATEST_TIERED) => Ok(Some(NOTHING_TIERED)),
         t if t < 0 => Err(ErrorCode::UnsupportedVersion),
         t => replica.at_time(t, isolation),
     }
@@ -99,10 +99,7 @@ fn at_max_timestamp(replica: &Replica) -> Result<Option<Located>, ErrorCode> {
 }
 
 /// Without tiered storage no offset was ever moved there.
-fn nothing_tiered(replica: &Replica) -> Located {
-    const NONE: Offset = -1;
-    Located { offset: NONE, timestamp: -1, leader_epoch: replica.marks().leader_epoch }
-}
+const NOTHING_TIERED: Located = Located { offset: -1, timestamp: -1, leader_epoch: -1 };
 
 fn known_to(version: i16, code: ErrorCode) -> ErrorCode {
     match code {

@@ -18,11 +18,16 @@ use kafka_protocol::protocol::StrBytes;
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// From here on a request may forbid to make missing topics; before, asking for a topic made it.
 const ALLOWS_AUTO_CREATION: i16 = 4;
+/// From here on topics may be asked for by id. Two versions before have room for one, and for no name, but no meaning.
+const BY_ID: i16 = 12;
 
 impl Api for MetadataRequest {
     async fn handle(self, cx: Context) -> Reply<MetadataResponse> {
         let asked = self.topics.filter(|topics| cx.version() > 0 || !topics.is_empty());
         let asked = asked.map(|topics| first_of_each(topics, |topic| (topic.name.clone(), topic.topic_id)));
+        if let Some(topics) = asked.as_ref().filter(|topics| !are_named(cx.version(), topics)) {
+            return Reply::Now(refused(topics, ErrorCode::InvalidRequest));
+        }
         let may_create = self.allow_auto_topic_creation || cx.version() < ALLOWS_AUTO_CREATION;
         if may_create && let Some(topics) = &asked {
             auto_create::missing(&cx, topics.iter().filter_map(|topic| topic.name.as_ref())).await;
@@ -46,6 +51,27 @@ impl Api for MetadataRequest {
             _ => response,
         })
     }
+
+    fn refuse(code: ErrorCode) -> MetadataResponse {
+        MetadataResponse::default().with_error_code(code.code())
+    }
+}
+
+/// Whether each topic is asked for in a way that the version knows.
+fn are_named(version: i16, topics: &[MetadataRequestTopic]) -> bool {
+    let by_name = |topic: &MetadataRequestTopic| topic.name.is_some() && topic.topic_id.is_nil();
+    version >= BY_ID || topics.iter().all(by_name)
+}
+
+/// An answer that refuses all of them; before version 13 there is no error of the whole.
+fn refused(topics: &[MetadataRequestTopic], code: ErrorCode) -> MetadataResponse {
+    let refuse = |topic: &MetadataRequestTopic| {
+        MetadataResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(Some(topic.name.clone().unwrap_or_default()))
+            .with_topic_id(topic.topic_id)
+    };
+    MetadataResponse::default().with_topics(topics.iter().map(refuse).collect())
 }
 
 fn answer(cx: &Context, image: &Image, asked: &MetadataRequestTopic) -> MetadataResponseTopic {

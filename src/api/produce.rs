@@ -33,16 +33,15 @@ impl Api for ProduceRequest {
     const ADVERTISED_MIN: i16 = 0;
 
     async fn handle(self, cx: Context) -> Reply<ProduceResponse> {
-        let acks = match Acks::from_wire(self.acks) {
-            _ if is_transactional(&self) => Err(ErrorCode::TransactionalIdAuthorizationFailed),
-            None => Err(ErrorCode::InvalidRequiredAcks),
-            Some(acks) => Ok(acks),
+        let acks = match is_transactional(&self) {
+            true => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+            false => Ok(Acks::from_wire(self.acks)),
         };
         let now = cx.now();
         let image = cx.image();
         let append = |topic: TopicProduceData| append_topic(&cx, &image, topic, acks, now);
         let topics: Vec<TopicOutcome> = self.topic_data.into_iter().map(append).collect();
-        if acks == Ok(Acks::None) {
+        if acks == Ok(Some(Acks::None)) {
             return silent(&topics);
         }
         if topics.iter().all(TopicOutcome::is_settled) {
@@ -107,7 +106,7 @@ fn append_topic(
     cx: &Context,
     image: &Image,
     topic: TopicProduceData,
-    acks: Result<Acks, ErrorCode>,
+    acks: Result<Option<Acks>, ErrorCode>,
     now: Now,
 ) -> TopicOutcome {
     let mut outcome = TopicOutcome { name: topic.name, id: topic.topic_id, partitions: vec![] };
@@ -136,10 +135,13 @@ fn append(
     cx: &Context,
     topic: &Found<'_>,
     partition: PartitionProduceData,
-    acks: Acks,
+    acks: Option<Acks>,
     now: Now,
 ) -> Result<Appended, AppendRefused> {
-    let replica = cx.replica((*topic)?, partition.index)?;
+    let topic = (*topic)?;
+    topic.partition(partition.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let acks = acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
+    let replica = cx.replica(topic, partition.index)?;
     let records = partition.records.unwrap_or_default();
     if cx.version() < KNOWS_ZSTD && is_zstd(&records) {
         return Err(ErrorCode::UnsupportedCompressionType.into());

@@ -35,6 +35,9 @@ impl Api for InitProducerIdRequest {
         match self.transactional_id.as_ref().map(|id| id.is_empty()) {
             Some(true) => return Reply::Now(Self::refuse(ErrorCode::InvalidRequest)),
             Some(false) => return Reply::Now(Self::refuse(ErrorCode::TransactionalIdAuthorizationFailed)),
+            None if (self.producer_id.0 == -1) != (self.producer_epoch == -1) => {
+                return Reply::Now(Self::refuse(ErrorCode::InvalidRequest));
+            }
             None => {}
         }
         Reply::Now(match cx.node.producer_ids.next(&cx).await {

@@ -23,6 +23,9 @@ use std::collections::HashSet;
 const TELLS_TYPE: i16 = 3;
 /// ListConfigResources: version 0 knows client metrics only.
 const LISTS_ALL: i16 = 1;
+/// The types of resources that can be listed.
+const LISTED: [i8; 5] =
+    [super::TOPIC, super::BROKER, super::BROKER_LOGGER, super::CLIENT_METRICS, super::GROUP];
 
 /// Groups and client metrics that nothing was set on are all alike and cost nothing to name: one answer shows this many.
 const MOST_UNSET: usize = 1_000;
@@ -141,6 +144,9 @@ fn described(
             ErrorCode::InvalidRequest,
             format!("broker {} was asked for broker {}; ask that one", cx.node.id, resource.name),
         )),
+        ResourceKind::Group | ResourceKind::ClientMetrics if resource.name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "a name is needed".into()))
+        }
         ResourceKind::Group => Ok(broker.describe_group(&set)),
         ResourceKind::ClientMetrics => Ok(broker.describe_client_metrics(&set)),
     }
@@ -160,14 +166,11 @@ impl Api for ListConfigResourcesRequest {
     async fn handle(self, cx: Context) -> Reply<ListConfigResourcesResponse> {
         let image = cx.image();
         let asked: Vec<i8> = match cx.version() >= LISTS_ALL {
-            true if self.resource_types.is_empty() => {
-                vec![super::TOPIC, super::BROKER, super::CLIENT_METRICS, super::GROUP]
-            }
+            true if self.resource_types.is_empty() => LISTED.to_vec(),
             true => first_of_each(self.resource_types, |kind| *kind),
             false => vec![super::CLIENT_METRICS],
         };
-        let known = [super::TOPIC, super::BROKER, super::BROKER_LOGGER, super::CLIENT_METRICS, super::GROUP];
-        if asked.iter().any(|kind| !known.contains(kind)) {
+        if asked.iter().any(|kind| !LISTED.contains(kind)) {
             return Reply::Now(Self::refuse(ErrorCode::UnsupportedVersion));
         }
         let listed =

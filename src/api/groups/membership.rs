@@ -18,7 +18,7 @@ const JOIN_MEMBER_ID_FIRST: i16 = 4;
 const JOIN_INSTANCE: i16 = 5;
 const JOIN_PROTOCOL_TYPE: i16 = 7;
 const JOIN_SKIP_ASSIGNMENT: i16 = 9;
-/// SyncGroup: from here on the protocol is named.
+/// SyncGroup: from here on the protocol is named, and must be.
 const SYNC_PROTOCOL: i16 = 5;
 /// LeaveGroup: from here on several members leave at once.
 const LEAVE_SEVERAL: i16 = 3;
@@ -86,6 +86,10 @@ fn joined_member(version: i16, member: JoinedMember) -> JoinGroupResponseMember 
 impl Api for SyncGroupRequest {
     async fn handle(self, cx: Context) -> Reply<SyncGroupResponse> {
         let version = cx.version();
+        let is_complete = self.protocol_type.is_some() && self.protocol_name.is_some();
+        if version >= SYNC_PROTOCOL && !is_complete {
+            return Reply::Now(Self::refuse(ErrorCode::InconsistentGroupProtocol));
+        }
         let sync = Sync {
             group: self.group_id.to_string(),
             member: string(&self.member_id),
