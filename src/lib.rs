@@ -8,6 +8,7 @@ pub mod coordinator;
 pub mod net;
 pub mod partition;
 pub mod peer;
+pub mod probe;
 pub mod seam;
 pub mod types;
 pub mod wire;

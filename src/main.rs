@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     let args = Args::parse();
+    if let Some(at) = &args.probe {
+        return probe(at);
+    }
     let loaded = match config::load(&args, std::env::vars_os()) {
         Ok(loaded) => loaded,
         Err(error) => return failed(&error),
@@ -41,6 +44,14 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => failed(&line),
+    }
+}
+
+/// Whether a node answers ApiVersions at `at`: it does so once it serves.
+fn probe(at: &config::HostPort) -> ExitCode {
+    match drave::probe::probe(at) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{at} does not serve: {error}")),
     }
 }
 

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["coordinator"],
     &["api"],
     &["net"],
-    &["broker"],
+    &["broker", "probe"],
 ];
 
 /// Longest function, in lines that are neither blank nor comment.
