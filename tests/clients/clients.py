@@ -48,10 +48,10 @@ def until(what, condition):
 
 
 def create(bootstrap, topic, partitions, **configs):
-    """Creates a topic; configs in Kafka's names with `_` for `.`."""
+    """Creates a topic with the broker's own replication factor; configs in Kafka's names with `_` for `.`."""
     configs = {key.replace("_", "."): str(value) for key, value in configs.items()}
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    wanted = NewTopic(topic, partitions, 1, config=configs)
+    wanted = NewTopic(topic, partitions, -1, config=configs)
     for made in admin.create_topics([wanted]).values():
         made.result(PATIENCE)
 

@@ -29,6 +29,8 @@ class Book:
     def __init__(self, client, folder):
         self.folder, self.count = pathlib.Path(folder), self.folder_file(folder, client)
         self.acked, self.failed, self.sent = {}, [], 0
+        # By partition: when the last record was acknowledged, and the longest time between two.
+        self.last, self.gaps = {}, {}
 
     @staticmethod
     def folder_file(folder, client):
@@ -48,6 +50,9 @@ class Book:
     def told(self, number, partition, offset, error):
         if error is None:
             self.acked[number] = (partition, offset)
+            now = time.monotonic()
+            gap = now - self.last.get(partition, now)
+            self.last[partition], self.gaps[partition] = now, max(gap, self.gaps.get(partition, 0))
         else:
             self.failed.append((number, error))
 
@@ -172,7 +177,8 @@ def main(bootstrap, client, folder):
     ended.set()
     follower.join()
     result = verdict(book, found, seen)
-    print(f"{client}: acknowledged {len(book.acked)}, read {len(found)}, {result}")
+    gap = max(book.gaps.values(), default=0)
+    print(f"{client}: acknowledged {len(book.acked)}, read {len(found)}, longest gap {gap * 1000:.0f} ms, {result}")
     check(not any(result.values()), f"{result}, refused: {book.failed[:3]}")
     check(len(book.acked) > 0, "nothing was acknowledged")
     print("ok")

@@ -29,17 +29,23 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker with these keys; returns when it answers.
     pub fn start(overrides: &[(&str, &str)]) -> Broker {
-        let (dir, port) = (tempfile::tempdir().unwrap(), Port::reserve());
-        let mut keys = vec![
-            format!("listeners=PLAINTEXT://127.0.0.1:{}", port.number()),
+        let port = Port::reserve();
+        let mut keys = vec![format!("listeners=PLAINTEXT://127.0.0.1:{}", port.number())];
+        keys.extend(overrides.iter().map(|(key, value)| format!("{key}={value}")));
+        let mut broker = Broker::prepare(port, keys);
+        broker.restart();
+        broker
+    }
+
+    /// A broker with these keys that is not started yet.
+    pub fn prepare(port: Port, keys: Vec<String>) -> Broker {
+        let dir = tempfile::tempdir().unwrap();
+        let own = [
             format!("log.dirs={}", dir.path().join("data").display()),
             "group.initial.rebalance.delay.ms=0".to_owned(),
         ];
-        keys.extend(overrides.iter().map(|(key, value)| format!("{key}={value}")));
-        let args = keys.into_iter().flat_map(|key| ["--override".to_owned(), key]).collect();
-        let mut broker = Broker { dir, port, args, child: None };
-        broker.restart();
-        broker
+        let args = own.into_iter().chain(keys).flat_map(|key| ["--override".to_owned(), key]).collect();
+        Broker { dir, port, args, child: None }
     }
 
     /// Starts a broker with a configuration file in which `{dir}` and `{port}` are filled in, and nothing else.
@@ -58,14 +64,29 @@ impl Broker {
     pub fn restart(&mut self) -> Duration {
         self.kill9();
         let begun = Instant::now();
+        self.begin();
+        self.await_ready();
+        begun.elapsed()
+    }
+
+    /// Starts it without waiting for it.
+    pub fn begin(&mut self) {
         self.child = Some(self.spawn());
+    }
+
+    /// Waits until it answers.
+    pub fn await_ready(&mut self) {
         let ready = poll(PATIENCE, || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the broker ended at its start: {ended:?}");
             answers(self.port.number()).then_some(())
         });
         assert!(ready.is_some(), "the broker does not answer");
-        begun.elapsed()
+    }
+
+    /// Has the process stand still (SIGSTOP), or go on (SIGCONT).
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().expect("the broker runs")), signal).unwrap();
     }
 
     /// For `bootstrap.servers`.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 pub mod broker;
+pub mod cluster;
 pub mod kafka;
 pub mod port;
 pub mod process;

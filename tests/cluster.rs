@@ -1,0 +1,204 @@
+//! Three nodes in processes of their own: what is acknowledged stays, whoever dies.
+
+mod support;
+
+use kafka_protocol::messages::MetadataResponse;
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+use support::cluster::Cluster;
+use support::kafka::skipped;
+use support::process::{run, wait_until};
+use support::wire::{Wire, batch_of};
+
+/// On a machine that does much else.
+const LIMIT: Duration = Duration::from_millis(300_000);
+const TOPIC: &str = "orders";
+
+fn partition(metadata: &MetadataResponse) -> Option<(i32, Vec<i32>)> {
+    let partition = metadata.topics.first()?.partitions.first()?;
+    Some((partition.leader_id.0, partition.isr_nodes.iter().map(|id| id.0).collect()))
+}
+
+/// Another node than `one`.
+fn other(one: i32) -> i32 {
+    one % 3 + 1
+}
+
+fn leader(cluster: &Cluster, ask: i32, not: i32) -> i32 {
+    cluster.until(ask, TOPIC, "a leader", |metadata| {
+        partition(metadata).map(|(leader, _)| leader).filter(|leader| *leader > 0 && *leader != not)
+    })
+}
+
+fn controller(cluster: &Cluster, ask: i32, not: i32) -> i32 {
+    cluster.until(ask, TOPIC, "a controller", |metadata| {
+        Some(metadata.controller_id.0).filter(|id| *id > 0 && *id != not)
+    })
+}
+
+fn whole_isr(cluster: &Cluster, ask: i32) {
+    cluster.until(ask, TOPIC, "all in sync", |metadata| {
+        partition(metadata).filter(|(_, isr)| isr.len() == 3).map(drop)
+    });
+}
+
+#[test]
+fn every_node_takes_commands_and_shows_what_became_of_them() {
+    let mut cluster = Cluster::start(3, &[]);
+    for node in 1..=3 {
+        let topic = format!("made-by-{node}");
+        Wire::connect(&cluster.node(node).address()).create_topic(&topic, 3);
+        for shown_by in 1..=3 {
+            cluster.until(shown_by, &topic, "the new topic", |metadata| {
+                (metadata.topics.first()?.partitions.len() == 3).then_some(())
+            });
+        }
+        let brokers = cluster.metadata(node, &topic).brokers.len();
+        assert_eq!(brokers, 3);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_its_leader_and_the_controller() {
+    let mut cluster = Cluster::start(3, &[]);
+    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let mut written = 0;
+    for round in 0..4 {
+        let led_by = leader(&cluster, 1, 0);
+        let killed = if round % 2 == 0 { led_by } else { controller(&cluster, 1, 0) };
+        let mut wire = Wire::connect(&cluster.node(led_by).address());
+        for _ in 0..10 {
+            assert_eq!(wire.produce(TOPIC, 0, batch_of(b"value")).unwrap(), written);
+            written += 1;
+        }
+        cluster.node(killed).kill9();
+        let witness = other(killed);
+        controller(&cluster, witness, if round % 2 == 0 { 0 } else { killed });
+        let leads = leader(&cluster, witness, killed);
+        let offset = Wire::connect(&cluster.node(leads).address()).produce(TOPIC, 0, batch_of(b"value"));
+        assert_eq!(offset.unwrap(), written, "round {round}");
+        written += 1;
+        cluster.node(killed).restart();
+        whole_isr(&cluster, witness);
+    }
+}
+
+#[test]
+fn too_few_in_sync_acknowledge_nothing() {
+    let mut cluster = Cluster::start(3, &[]);
+    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let leads = leader(&cluster, 1, 0);
+    let (first, second) = (other(leads), other(other(leads)));
+    let mut wire = Wire::connect(&cluster.node(leads).address());
+    assert_eq!(wire.produce(TOPIC, 0, batch_of(b"value")).unwrap(), 0);
+    cluster.node(first).kill9();
+    cluster.until(leads, TOPIC, "two in sync", |metadata| {
+        partition(metadata).filter(|(_, isr)| isr.len() == 2).map(drop)
+    });
+    assert_eq!(wire.produce(TOPIC, 0, batch_of(b"value")).unwrap(), 1);
+    cluster.node(second).kill9();
+    assert!(wire.produce(TOPIC, 0, batch_of(b"value")).is_err(), "one copy is too few");
+    cluster.node(first).restart();
+    cluster.node(second).restart();
+    whole_isr(&cluster, leads);
+}
+
+const PRODUCERS: &[&str] = &["confluent-kafka", "kafka-python", "aiokafka"];
+/// Records that each producer has acknowledged between two mishaps.
+const PROGRESS: u64 = 500;
+
+#[test]
+fn clients_lose_double_and_reorder_nothing_while_nodes_go() {
+    let python = std::env::var_os("DRAVE_PYTHON").map(PathBuf::from).filter(|python| python.is_file());
+    let Some(python) = python else {
+        return skipped("DRAVE_PYTHON does not name a Python with Kafka clients");
+    };
+    let mut cluster = Cluster::start(3, &[]);
+    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let (bootstrap, folder) = (cluster.bootstrap(), tempfile::tempdir().unwrap());
+    let folder = folder.path().to_owned();
+    std::thread::scope(|scope| {
+        let stop = OnDrop(|| std::fs::write(folder.join("stop"), "").unwrap());
+        let produce = |client: &&'static str| survive(&python, &bootstrap, client, &folder);
+        let runs: Vec<_> = PRODUCERS.iter().map(|client| scope.spawn(move || produce(client))).collect();
+        for mishap in MISHAPS {
+            progress(&folder, &runs);
+            mishap(&mut cluster);
+        }
+        progress(&folder, &runs);
+        drop(stop);
+        runs.into_iter().for_each(|run| print!("{}", run.join().unwrap()));
+    });
+}
+
+const MISHAPS: &[fn(&mut Cluster)] = &[
+    // The leader of a partition dies, then the controller.
+    |cluster| {
+        let leads = leader(cluster, 1, 0);
+        cluster.node(leads).kill9();
+        leader(cluster, other(leads), leads);
+        cluster.node(leads).restart();
+        whole_isr(cluster, leads);
+    },
+    |cluster| {
+        let decides = controller(cluster, 1, 0);
+        cluster.node(decides).kill9();
+        controller(cluster, other(decides), decides);
+        cluster.node(decides).restart();
+        whole_isr(cluster, decides);
+    },
+    // One stands still until it is replaced, and goes on.
+    |cluster| {
+        let leads = leader(cluster, 1, 0);
+        cluster.node(leads).signal(Signal::STOP);
+        leader(cluster, other(leads), leads);
+        cluster.node(leads).signal(Signal::CONT);
+        whole_isr(cluster, other(leads));
+    },
+    // Each is restarted in turn.
+    |cluster| {
+        for node in 1..=3 {
+            assert!(cluster.node(node).terminate().success());
+            cluster.node(node).restart();
+            whole_isr(cluster, node);
+        }
+    },
+    // All die at once.
+    |cluster| {
+        (1..=3).for_each(|node| cluster.node(node).kill9());
+        (1..=3).for_each(|node| cluster.node(node).begin());
+        (1..=3).for_each(|node| cluster.node(node).await_ready());
+    },
+];
+
+fn survive(python: &Path, bootstrap: &str, client: &str, folder: &Path) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/survive.py");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(script).args([bootstrap, client]).arg(folder);
+    let out = run(&mut command, b"", LIMIT).ok();
+    assert!(out.ends_with("ok\n"), "{out}");
+    out
+}
+
+/// Waits until every producer has come further, or one has ended, which its run will explain.
+fn progress<T>(folder: &Path, runs: &[ScopedJoinHandle<T>]) {
+    let read = |client: &&str| std::fs::read_to_string(folder.join(client)).unwrap_or_default();
+    let acknowledged = || PRODUCERS.iter().map(|client| read(client).parse().unwrap_or(0));
+    let before: Vec<u64> = acknowledged().collect();
+    wait_until("all producers are acknowledged", LIMIT, || {
+        acknowledged().zip(&before).all(|(now, before)| now >= before + PROGRESS)
+            || runs.iter().any(ScopedJoinHandle::is_finished)
+    });
+}
+
+/// Does something at its end, also when a test fails before.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
