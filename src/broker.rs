@@ -5,21 +5,23 @@
 //!  stop   listeners closed, replies finished ─► groups closed ─► fenced ─► logs closed and marked clean ─► quorum stopped
 //! ```
 
+mod front;
 mod metadata_lane;
 mod metadata_thread;
 mod parts;
 
 use crate::api::{self, Node};
 use crate::cluster::controller::{FenceBroker, RegisterBroker, UnfenceBroker};
-use crate::cluster::image;
-use crate::config::{BrokerConfig, Loaded};
-use crate::net::{BindError, Listener, Server};
+use crate::cluster::{Image, image};
+use crate::config::Loaded;
+use crate::net::{BindError, Server};
 use crate::partition::keeper::{self, Keeper};
 use crate::partition::reconcile::{Leadership, Reconciler};
 use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
 use crate::peer::Heart;
 use crate::types::{ErrorCode, Uuid};
+use front::Front;
 use metadata_lane::{LaneError, MetadataLane};
 use parts::Parts;
 use std::io;
@@ -29,12 +31,17 @@ use storage::dirs::DirsError;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a stop waits for replies that are under way.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the controller to fence this broker.
 const FENCING: Duration = Duration::from_secs(1);
+
+/// How long a start waits until the controller has fenced the process before it, which had other directories.
+const REGISTRATION: Duration = Duration::from_secs(30);
+/// Between two attempts to register.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a broker did not start, or had to stop: one line for the operator.
 #[derive(Debug, Error)]
@@ -46,21 +53,28 @@ pub enum BrokerError {
     #[error(transparent)]
     Metadata(#[from] LaneError),
     #[error("{0}")]
-    Config(String),
-    #[error("{0}")]
     Io(#[from] io::Error),
     #[error("the controller refused to register this broker: {0}")]
     Refused(ErrorCode),
+    #[error("another process has registered as node {0}: two nodes must not have the same node.id")]
+    Replaced(i32),
     #[error("all log directories have failed")]
     AllDirsFailed,
 }
 
-/// A running broker.
+/// A running node.
 pub struct Broker {
     parts: Parts,
     lane: MetadataLane,
     server: Server,
+    /// Absent in a node that is a controller only.
+    serving: Option<Serving>,
+}
+
+/// What a broker is, beside being a member of the quorum.
+struct Serving {
     node: Arc<Node>,
+    incarnation: Uuid,
     epoch: i64,
     /// What writes to the directories in the background; finished before they are closed.
     chores: Vec<JoinHandle<()>>,
@@ -71,26 +85,22 @@ impl Broker {
     /// Starts everything; when this returns, clients are served.
     pub async fn start(loaded: Loaded) -> Result<Broker, BrokerError> {
         let config = Arc::new(loaded.config);
-        refuse_unsupported(&config)?;
         let parts = Parts::open(config.clone())?;
         let server = Server::new(parts::server_settings(&config));
         let listeners = parts::bind(&config)?;
+        let advertised = parts::advertised(&config, &listeners)?;
         let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
-        let (reconciler, inboxes) = reconciler(&parts)?;
-        let incarnation = Uuid::new_v4();
-        let is_clean = parts.same_boot || reconciler.found_clean();
-        let epoch = register(&parts, &lane, &listeners, incarnation, is_clean).await?;
-        parts.note_boot();
-        let node = parts::node(&parts, lane.metadata());
-        let (stop, stopping) = watch::channel(false);
-        let chores = run_chores(&parts, &node, reconciler, inboxes, incarnation, &stopping);
-        tokio::spawn(forget_deleted(node.clone()));
-        let heart = heart(&parts, &lane, epoch, incarnation);
-        let broker = Broker { parts, lane, server, node, epoch, chores, stop };
-        broker.open_for_clients(listeners).await?;
-        // From here on a fence is a mistake, which the heart mends.
-        broker.lane.running().runtime.spawn(heart.run(stopping));
-        Ok(broker)
+        let front = Front::new(lane.running().service.clone(), &config.inter_broker_listener_name);
+        for listener in listeners {
+            let front = front.clone();
+            server.serve(listener, move |peer, frame| front.clone().call(peer, frame));
+        }
+        lane.join(&parts).await?;
+        let serving = match config.roles.broker {
+            true => Some(Serving::start(&parts, &lane, advertised, &front).await?),
+            false => None,
+        };
+        Ok(Broker { parts, lane, server, serving })
     }
 
     /// Waits for what ends a broker from within.
@@ -98,15 +108,71 @@ impl Broker {
         tokio::select! {
             failed = self.lane.failure() => failed.into(),
             () = self.parts.all_dirs_failed() => BrokerError::AllDirsFailed,
+            id = self.replaced() => BrokerError::Replaced(id),
+        }
+    }
+
+    /// Returns once the cluster takes another process for this node.
+    async fn replaced(&self) -> i32 {
+        let Some(serving) = &self.serving else { return std::future::pending().await };
+        let id = serving.node.id;
+        let is_other = |image: &Arc<Image>| {
+            image.brokers.get(id).is_some_and(|broker| broker.incarnation != serving.incarnation)
+        };
+        match self.lane.metadata().watch().wait_for(is_other).await {
+            Ok(_) => id,
+            Err(_) => std::future::pending().await,
         }
     }
 
     /// Stops in order, so that the next start need not recover anything.
     pub async fn stop(self) {
         self.server.stop(GRACE).await;
+        if let Some(serving) = self.serving {
+            serving.stop(&self.parts, &self.lane).await;
+        }
+        self.lane.stop().await;
+    }
+}
+
+impl Serving {
+    async fn start(
+        parts: &Parts,
+        lane: &MetadataLane,
+        advertised: Advertised,
+        front: &Front,
+    ) -> Result<Serving, BrokerError> {
+        let (reconciler, inboxes) = reconciler(parts)?;
+        let incarnation = Uuid::new_v4();
+        let is_clean = parts.same_boot || reconciler.found_clean();
+        let epoch = register(parts, lane, advertised, incarnation, is_clean).await?;
+        parts.note_boot();
+        let node = parts::node(parts, lane.metadata());
+        let (stop, stopping) = watch::channel(false);
+        let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, &stopping);
+        tokio::spawn(forget_deleted(node.clone()));
+        let serving = Serving { node, incarnation, epoch, chores, stop };
+        serving.unfence(lane).await?;
+        front.open(serving.node.clone());
+        // From here on a fence is a mistake, which the heart mends.
+        lane.running().runtime.spawn(heart(parts, lane, epoch, incarnation).run(stopping));
+        Ok(serving)
+    }
+
+    /// Says that this broker is ready, once its partitions are as the metadata says.
+    async fn unfence(&self, lane: &MetadataLane) -> Result<(), BrokerError> {
+        let metadata = lane.metadata();
+        self.node.replicas.caught_up(metadata.image().applied.index).await;
+        let unfence = UnfenceBroker { id: self.node.id, epoch: self.epoch };
+        metadata.submit(unfence).await.map_err(BrokerError::Refused)?;
+        self.node.replicas.caught_up(metadata.image().applied.index).await;
+        Ok(())
+    }
+
+    async fn stop(self, parts: &Parts, lane: &MetadataLane) {
         self.node.groups.close();
         let id = self.node.id;
-        let metadata = self.lane.metadata();
+        let metadata = lane.metadata();
         // Without a controller the broker is fenced by its silence.
         let _ = timeout(FENCING, metadata.submit(FenceBroker { id, epoch: self.epoch })).await;
         self.stop.send_replace(true);
@@ -114,64 +180,50 @@ impl Broker {
             // One that panicked has ended too.
             let _ = chore.await;
         }
-        let (table, dirs) = (self.parts.table.clone(), self.parts.dirs.clone());
+        let (table, dirs) = (parts.table.clone(), parts.dirs.clone());
         let epoch = self.epoch;
         let closed = tokio::task::spawn_blocking(move || keeper::close_all(&table, &dirs, epoch)).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the logs were not closed; they are recovered at the next start");
         }
-        self.lane.stop().await;
     }
-
-    async fn open_for_clients(&self, listeners: Vec<Listener>) -> Result<(), BrokerError> {
-        let metadata = self.lane.metadata();
-        self.node.replicas.caught_up(metadata.image().applied.index).await;
-        let unfence = UnfenceBroker { id: self.node.id, epoch: self.epoch };
-        metadata.submit(unfence).await.map_err(BrokerError::Refused)?;
-        self.node.replicas.caught_up(metadata.image().applied.index).await;
-        for listener in listeners {
-            let node = self.node.clone();
-            self.server.serve(listener, move |peer, frame| api::serve(node.clone(), peer, frame));
-        }
-        Ok(())
-    }
-}
-
-/// What this release cannot be configured to do is refused before anything is touched.
-fn refuse_unsupported(config: &BrokerConfig) -> Result<(), BrokerError> {
-    if !config.roles.broker || !config.roles.controller {
-        let line = "process.roles must be broker,controller: nodes of one role are not supported yet";
-        return Err(BrokerError::Config(line.into()));
-    }
-    Ok(())
 }
 
 /// Registers this process with the controller, fenced. Returns the broker's epoch.
 async fn register(
     parts: &Parts,
     lane: &MetadataLane,
-    listeners: &[Listener],
+    listeners: Advertised,
     incarnation: Uuid,
     clean_start: bool,
 ) -> Result<i64, BrokerError> {
     let registration = RegisterBroker {
         id: parts.config.node_id,
         incarnation,
-        listeners: parts::advertised(&parts.config, listeners)?,
+        listeners,
         rack: parts.config.rack.clone(),
         directories: parts.dirs.all().iter().map(|dir| dir.id()).collect(),
         features: parts::features(),
         boot_id: parts.boot_id.clone(),
         clean_start,
     };
-    let registered = match lane.metadata().submit(registration.clone()).await {
-        Err(ErrorCode::DuplicateBrokerRegistration) if lane.is_alone() => {
-            fence_predecessor(parts, lane).await?;
-            lane.metadata().submit(registration).await
+    let patience = Instant::now() + REGISTRATION;
+    loop {
+        match lane.metadata().submit(registration.clone()).await {
+            Err(ErrorCode::DuplicateBrokerRegistration) if lane.is_alone() => {
+                fence_predecessor(parts, lane).await?;
+            }
+            // The process before it is not fenced yet: it ended a moment ago.
+            Err(ErrorCode::DuplicateBrokerRegistration) if Instant::now() < patience => {
+                sleep(AGAIN).await;
+            }
+            // It is idempotent.
+            Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => {
+                tracing::info!("no controller takes the registration yet");
+            }
+            registered => return registered.map_err(BrokerError::Refused),
         }
-        registered => registered,
-    };
-    registered.map_err(BrokerError::Refused)
+    }
 }
 
 /// Fences the process before this one. Nobody else would, where this node is the only voter; and it is gone, as this

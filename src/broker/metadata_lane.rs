@@ -17,7 +17,7 @@ use storage::dirs::{DirKind, DirsError, LogDirs, PartitionDir};
 use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 /// The directory of the metadata log, within `metadata.log.dir`.
 const DIRECTORY: &str = "drave-metadata";
@@ -64,6 +64,9 @@ pub enum LaneError {
 /// The running quorum.
 pub struct MetadataLane {
     running: Running,
+    /// Told why this node can be part of no cluster.
+    no_cluster: Mutex<oneshot::Receiver<LaneError>>,
+    asked_id: Option<String>,
     thread: Thread,
 }
 
@@ -76,7 +79,7 @@ struct Thread {
 }
 
 impl MetadataLane {
-    /// Starts the quorum on its thread, waits for the cluster or forms it, and checks that it is the right one.
+    /// Starts the quorum on its thread.
     pub async fn start(parts: &Parts, asked_id: Option<String>) -> Result<MetadataLane, LaneError> {
         let (tell, started) = oneshot::channel();
         let (lost, no_cluster) = oneshot::channel();
@@ -89,12 +92,16 @@ impl MetadataLane {
         })?;
         let died = || LaneError::Failed("its thread ended".into());
         let running = started.await.map_err(|_| died())??;
-        let lane = MetadataLane { running, thread };
+        Ok(MetadataLane { running, no_cluster: Mutex::new(no_cluster), asked_id, thread })
+    }
+
+    /// Waits for the cluster or forms it, and checks that it is the right one.
+    pub async fn join(&self, parts: &Parts) -> Result<(), LaneError> {
+        let mut no_cluster = self.no_cluster.lock().await;
         tokio::select! {
-            formed = lane.form(parts, asked_id) => formed?,
-            Ok(lost) = no_cluster => return Err(lost),
+            formed = self.form(parts, self.asked_id.clone()) => formed,
+            Ok(lost) = &mut *no_cluster => Err(lost),
         }
-        Ok(lane)
     }
 
     /// What runs on the thread.
@@ -243,13 +250,26 @@ impl Setup {
 }
 
 fn first_start(config: &BrokerConfig, member: u64, cluster_id: Option<String>) -> FirstStart {
-    let voters: Vec<_> =
-        config.controller_quorum_voters.iter().map(|voter| (voter.id, voter.address.clone())).collect();
-    let own = voters.iter().find(|(id, _)| *id == config.node_id).map(|(_, at)| at.clone());
-    let bound = config.listeners.iter().find(|one| config.controller_listener_names.contains(&one.name));
-    let at = own.or(bound.map(|one| one.address.clone()));
-    let at = at.unwrap_or(HostPort { host: "localhost".into(), port: 0 });
+    let named = config.controller_quorum_voters.iter().map(|voter| (Some(voter.id), voter.address.clone()));
+    let mut voters: Vec<_> = named.collect();
+    if voters.is_empty() {
+        voters.extend(config.controller_quorum_bootstrap_servers.iter().map(|at| (None, at.clone())));
+    }
+    let own = voters.iter().find(|(id, _)| *id == Some(config.node_id)).map(|(_, at)| at.clone());
+    let at = own.unwrap_or_else(|| for_nodes(config));
     FirstStart { node: config.node_id, member, at, cluster_id, data: None, voters }
+}
+
+/// Where other nodes reach this one: by its controller's listener, or that for brokers if it is none.
+fn for_nodes(config: &BrokerConfig) -> HostPort {
+    let bound = config.listeners.iter().find(|one| config.controller_listener_names.contains(&one.name));
+    let told = &config.advertised_listeners;
+    let told = told.iter().find(|one| one.name == config.inter_broker_listener_name);
+    let found = bound.or(told).map(|one| one.address.clone());
+    let at = found.unwrap_or(HostPort { host: String::new(), port: 0 });
+    // All interfaces of this machine have its name.
+    let host = if at.host.is_empty() { config.host_name().to_owned() } else { at.host };
+    HostPort { host, port: at.port }
 }
 
 /// A partition of a cluster among the data: an empty metadata log beside it would put it aside.

@@ -21,6 +21,8 @@ pub struct Running {
     pub metadata: Metadata,
     pub quorum: Quorum,
     pub members: Members,
+    /// Answers other nodes.
+    pub service: Service,
     /// What this node itself has to tell its guard.
     pub news: mpsc::Sender<News>,
     /// Where work belongs that must never wait for data.
@@ -87,7 +89,7 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
         clock,
     };
     tokio::spawn(guard.run(heard));
-    Ok(Running { metadata, quorum, members, news, runtime: Handle::current() })
+    Ok(Running { metadata, quorum, members, news, service, runtime: Handle::current() })
 }
 
 async fn find_cluster(first: FirstStart, running: Running, lost: oneshot::Sender<LaneError>) {

@@ -136,6 +136,11 @@ impl BrokerConfig {
         Ok(BrokerConfig { layers, ..config })
     }
 
+    /// The name of the machine.
+    pub fn host_name(&self) -> &str {
+        &self.surroundings.host_name
+    }
+
     /// These settings with other dynamic ones: `default` for all brokers, `own` for this one.
     pub fn with_dynamic(&self, default: &Overrides, own: &Overrides) -> Result<BrokerConfig, Invalid> {
         let layers = Layers { fixed: self.layers.fixed.clone(), default: default.clone(), own: own.clone() };

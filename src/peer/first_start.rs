@@ -18,6 +18,8 @@ use tokio::time::sleep;
 
 /// How long one node may take to answer.
 const LIMIT: Duration = Duration::from_secs(1);
+/// In the address of a node whose id is not known yet.
+const UNKNOWN: BrokerId = -1;
 /// Between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,8 +53,8 @@ pub struct FirstStart {
     /// The directory of the metadata log, and a partition among the data, if there is one: then there was a cluster, and
     /// none may begin beside it.
     pub data: Option<(PathBuf, PathBuf)>,
-    /// As configured, this node perhaps among them.
-    pub voters: Vec<(BrokerId, HostPort)>,
+    /// As configured, this node perhaps among them; bootstrap servers have no known id.
+    pub voters: Vec<(Option<BrokerId>, HostPort)>,
 }
 
 /// What to do, by what the voters said.
@@ -93,18 +95,22 @@ impl FirstStart {
     async fn ask(&self, members: &Members) -> Vec<Option<Known>> {
         let hello = Hello { node: self.node, member: self.member, cluster_id: self.cluster_id.clone() };
         let asked = self.others().map(|(node, at)| {
-            let (hello, to) = (encode(&hello), address(*node, at));
+            let (hello, to) = (encode(&hello), address(node.unwrap_or(UNKNOWN), at));
             async move { decode(&members.call(&to, HELLO, hello, LIMIT).await.ok()?) }
         });
         futures_util::future::join_all(asked).await
     }
 
-    fn others(&self) -> impl Iterator<Item = &(BrokerId, HostPort)> {
-        self.voters.iter().filter(|(node, _)| *node != self.node)
+    /// All that are not known to be this node.
+    fn others(&self) -> impl Iterator<Item = &(Option<BrokerId>, HostPort)> {
+        self.voters.iter().filter(|(node, _)| *node != Some(self.node))
     }
 
-    fn is_voter(&self) -> bool {
-        self.voters.is_empty() || self.voters.iter().any(|(node, _)| *node == self.node)
+    /// Whether this node is among those configured: by its id, or because it answered itself.
+    fn is_voter(&self, answers: &[&Known]) -> bool {
+        self.voters.is_empty()
+            || self.voters.iter().any(|(node, _)| *node == Some(self.node))
+            || answers.iter().any(|known| known.member == self.member)
     }
 
     /// `known` is in the order of the other voters.
@@ -118,17 +124,19 @@ impl FirstStart {
             .others()
             .zip(known)
             .filter(|(_, known)| known.is_none())
-            .map(|((node, at), _)| format!("node {node} at {at}"))
+            .map(|((_, at), _)| at.to_string())
             .collect();
         if !silent.is_empty() {
-            return Ok(Step::Wait(format!("{} cannot be reached", silent.join(", "))));
+            return Ok(Step::Wait(format!("no answer from {}", silent.join(", "))));
         }
-        let lowest = self.voters.iter().map(|(node, _)| *node).min();
-        if !self.is_voter() || lowest.is_some_and(|lowest| lowest != self.node) {
+        let is_other = |known: &&&Known| known.member != self.member;
+        let first = answers.iter().filter(is_other).all(|known| known.node > self.node);
+        if !self.is_voter(&answers) || !first {
             return Ok(Step::Wait("its first controller has to begin it".into()));
         }
-        let others =
-            self.others().zip(&answers).map(|((node, at), known)| (known.member, address(*node, at)));
+        let found = self.others().zip(&answers);
+        let others = found.filter(|(_, known)| is_other(known));
+        let others = others.map(|((_, at), known)| (known.member, address(known.node, at)));
         Ok(Step::Begin(others.chain([(self.member, address(self.node, &self.at))]).collect()))
     }
 
@@ -147,9 +155,9 @@ impl FirstStart {
     fn check(&self, known: &[Option<Known>]) -> Result<(), FirstStartError> {
         for ((expected, at), known) in self.others().zip(known) {
             let Some(known) = known else { continue };
-            let at = at.clone();
-            if known.node != *expected {
-                return Err(FirstStartError::OtherNode { expected: *expected, found: known.node, at });
+            let (at, found) = (at.clone(), known.node);
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                return Err(FirstStartError::OtherNode { expected, found, at });
             }
             if let (Some(ours), Some(theirs)) = (&self.cluster_id, &known.cluster_id)
                 && ours != theirs
@@ -170,7 +178,8 @@ impl FirstStart {
     async fn follow(&self, members: &Members, leader: &str) {
         let join = Join { member: self.member, address: address(self.node, &self.at) };
         let answer = members.call(leader, JOIN, encode(&join), LIMIT).await;
-        if answer.is_ok_and(|answer| decode(&answer) == Some(Taken::Yes)) && self.is_voter() {
+        let is_voter = self.voters.iter().any(|(node, _)| *node == Some(self.node));
+        if answer.is_ok_and(|answer| decode(&answer) == Some(Taken::Yes)) && is_voter {
             tracing::warn!(
                 "the cluster is older than this node's metadata directory: the node follows without a vote until it is \
                  admitted (kafka-metadata-quorum.sh add-controller)"
@@ -188,7 +197,7 @@ mod tests {
     }
 
     fn node(node: BrokerId) -> FirstStart {
-        let voters = (1..=3).map(|id| (id, at(id as u16))).collect();
+        let voters = (1..=3).map(|id| (Some(id), at(id as u16))).collect();
         FirstStart {
             node,
             member: 100 + node as u64,
@@ -222,11 +231,23 @@ mod tests {
         let all = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
         assert_eq!(node(1).decide(&[empty(2), empty(3)]), Ok(Step::Begin(all)));
         assert!(matches!(node(2).decide(&[empty(1), empty(3)]), Ok(Step::Wait(_))));
-        assert_eq!(
-            node(1).decide(&[empty(2), None]),
-            Ok(Step::Wait("node 3 at h:3 cannot be reached".into()))
-        );
+        assert_eq!(node(1).decide(&[empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
         assert!(matches!(node(4).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+    }
+
+    #[test]
+    fn bootstrap_servers_are_told_apart_by_what_they_answer() {
+        let unnamed = |id: BrokerId| {
+            let voters = (1..=3).map(|id| (None, at(id as u16))).collect();
+            FirstStart { voters, ..node(id) }
+        };
+        let all = [empty(1), empty(2), empty(3)];
+        let begun = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
+        assert_eq!(unnamed(1).decide(&all), Ok(Step::Begin(begun)));
+        assert!(matches!(unnamed(2).decide(&all), Ok(Step::Wait(_))));
+        assert!(matches!(unnamed(4).decide(&all), Ok(Step::Wait(_))));
+        let alone = FirstStart { voters: vec![(None, at(1))], ..node(1) };
+        assert_eq!(alone.decide(&[empty(1)]), Ok(Step::Begin(BTreeMap::from([(101, "1@h:1".into())]))));
     }
 
     #[test]

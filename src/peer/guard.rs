@@ -24,6 +24,8 @@ use tokio::time::sleep;
 const DIAL: Duration = Duration::from_millis(200);
 /// Voters that see the leader go stand one after the other, so that votes are not split.
 const STAGGER: Duration = Duration::from_millis(120);
+/// Ties of one connection. A node has two; whoever claims more is none.
+const TIES: usize = 8;
 /// Longest wait for the next deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -54,6 +56,7 @@ impl Ties {
         let (ties, _) = held.get_or_insert_with(|| (Vec::new(), news.clone()));
         if !ties.contains(&tie) {
             ties.retain(|other| !matches!((other, tie), (Tie::Broker { .. }, Tie::Broker { .. })));
+            ties.truncate(TIES - 1);
             ties.push(tie);
         }
     }

@@ -1,0 +1,53 @@
+//! What answers on the listeners: other nodes at once, clients once this node serves.
+
+use crate::api::{self, Node};
+use crate::peer::Service;
+use crate::wire::header::PEER_KEYS;
+use crate::wire::{Frame, Outgoing, Peer};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+
+/// The way in for every connection.
+#[derive(Clone)]
+pub struct Front {
+    peers: Service,
+    /// The listener by which brokers reach each other: there the private APIs are answered too.
+    for_brokers: Arc<str>,
+    node: Arc<OnceLock<Arc<Node>>>,
+    is_open: Arc<watch::Sender<bool>>,
+}
+
+impl Front {
+    pub fn new(peers: Service, for_brokers: &str) -> Front {
+        let is_open = Arc::new(watch::Sender::new(false));
+        Front { peers, for_brokers: for_brokers.into(), node: Arc::default(), is_open }
+    }
+
+    /// From now on clients are served by `node`.
+    pub fn open(&self, node: Arc<Node>) {
+        if self.node.set(node).is_ok() {
+            self.is_open.send_replace(true);
+        }
+    }
+
+    pub async fn call(self, peer: Arc<Peer>, frame: Frame) -> Outgoing {
+        if PEER_KEYS.contains(&frame.header.api_key) {
+            return match peer.listener == self.for_brokers {
+                true => self.peers.serve(peer, frame).await,
+                false => Outgoing::Close("the API is not served here"),
+            };
+        }
+        match self.node().await {
+            Some(node) => api::serve(node, peer, frame).await,
+            None => Outgoing::Close("the node stops before it has served anybody"),
+        }
+    }
+
+    async fn node(&self) -> Option<Arc<Node>> {
+        if let Some(node) = self.node.get() {
+            return Some(node.clone());
+        }
+        self.is_open.subscribe().wait_for(|is_open| *is_open).await.ok()?;
+        self.node.get().cloned()
+    }
+}
