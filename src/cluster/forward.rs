@@ -89,6 +89,7 @@ commands! {
     10, 1, AlterConfigs;
     11, 1, ReplaceConfigs;
     12, 1, AllocateProducerIds;
+    13, 1, AlterPartition;
 }
 
 /// The bytes of a command.

@@ -3,6 +3,7 @@
 use super::draft::{Draft, distinct};
 use super::leadership::settle_topics;
 use super::names::name_fault;
+use super::rules::MIN_INSYNC_REPLICAS;
 use super::{Command, Decision, Inputs, Outcome, Policy, Refusal};
 use crate::cluster::change::{Change, ConfigRemoved, ConfigSet};
 use crate::cluster::image::{ConfigResource, Image, ResourceKind};
@@ -10,7 +11,6 @@ use crate::config::{self, Invalid, ListChange, Overrides, Scope};
 use crate::types::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 /// Bytes that a key or value may have: strings of the older versions of DescribeConfigs cannot hold more.
 const LONGEST_TEXT: usize = i16::MAX as usize;
 
@@ -273,25 +273,6 @@ fn settle_if_needed(
 /// What was set on `resource`.
 fn values_of(image: &Image, resource: &ConfigResource) -> Overrides {
     image.configs.of(resource).map(|values| Overrides::clone(values)).unwrap_or_default()
-}
-
-/// How many replicas of each topic must be in sync for an acknowledgement: by the topic's own setting, else that of
-/// all brokers, else this controller's.
-pub(super) struct MinInsyncReplicas(usize);
-
-impl MinInsyncReplicas {
-    pub fn new(image: &Image, policy: &Policy) -> MinInsyncReplicas {
-        let dynamic = values_of(image, &ConfigResource::all_brokers());
-        let set = dynamic.get(MIN_INSYNC_REPLICAS).and_then(|value| value.parse().ok());
-        let fixed =
-            || config::TopicConfig::resolve(&policy.config, &Overrides::new()).min_insync_replicas as usize;
-        MinInsyncReplicas(set.unwrap_or_else(fixed))
-    }
-
-    pub fn of(&self, image: &Image, topic: &str) -> usize {
-        let own = image.configs.get(&ConfigResource::topic(topic), MIN_INSYNC_REPLICAS);
-        own.and_then(|value| value.parse().ok()).unwrap_or(self.0)
-    }
 }
 
 fn scope(kind: ResourceKind) -> Scope {

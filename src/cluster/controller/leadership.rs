@@ -10,21 +10,22 @@
 //! min ISR in sync there is no ELR, whichever way they came to be.
 
 use super::Inputs;
-use super::configs::MinInsyncReplicas;
 use super::draft::Draft;
+use super::rules::{Defaults, Rules};
 use crate::cluster::change::{Change, PartitionChanged};
 use crate::cluster::image::{Brokers, PartitionImage, Replica};
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Uuid};
 
 /// Brings every partition with a replica on `broker`, which came or went, in line with who can serve now.
 /// Unclean: what it had acknowledged may be missing from its disks.
 pub(super) fn settle_replicas_of(draft: &mut Draft, broker: BrokerId, unclean: bool, inputs: &Inputs<'_>) {
     let image = draft.image();
-    let least = MinInsyncReplicas::new(image, inputs.policy);
+    let defaults = Defaults::new(image, inputs.policy);
     let settled = image.topics.hosted_by(broker).filter_map(|(topic, before)| {
         let unclean = unclean.then_some(broker);
-        let partition = settle(before, &image.brokers, unclean, least.of(image, &topic.name))?;
-        Some(Change::PartitionChanged(PartitionChanged { topic: topic.id, partition }))
+        let rules = defaults.rules(image, &topic.name);
+        settle_after(before, PartitionImage::clone(before), &rules, unclean)
+            .map(|after| changed(topic.id, after))
     });
     draft.add(settled.collect());
 }
@@ -32,39 +33,47 @@ pub(super) fn settle_replicas_of(draft: &mut Draft, broker: BrokerId, unclean: b
 /// Does the same for every partition of the topics chosen by name.
 pub(super) fn settle_topics(draft: &mut Draft, inputs: &Inputs<'_>, chosen: impl Fn(&str) -> bool) {
     let image = draft.image();
-    let least = MinInsyncReplicas::new(image, inputs.policy);
+    let defaults = Defaults::new(image, inputs.policy);
     let mut changes = Vec::new();
     for topic in image.topics.iter().filter(|topic| chosen(&topic.name)) {
-        let least = least.of(image, &topic.name);
-        let settled = topic.partitions().filter_map(|before| settle(before, &image.brokers, None, least));
-        changes.extend(
-            settled
-                .map(|partition| Change::PartitionChanged(PartitionChanged { topic: topic.id, partition })),
-        );
+        let rules = defaults.rules(image, &topic.name);
+        let settled =
+            topic.partitions().filter_map(|before| settle(before, PartitionImage::clone(before), &rules));
+        changes.extend(settled.map(|after| changed(topic.id, after)));
     }
     draft.add(changes);
 }
 
-/// The partition as it must be now; `None` if it is.
-fn settle(
+pub(super) fn changed(topic: Uuid, partition: PartitionImage) -> Change {
+    Change::PartitionChanged(PartitionChanged { topic, partition })
+}
+
+/// What becomes of a partition that is `before` and shall be `asked`: none that cannot serve stays in sync, and someone
+/// leads if anyone may. `None` if that is what it is.
+pub(super) fn settle(
     before: &PartitionImage,
-    brokers: &Brokers,
-    unclean: Option<BrokerId>,
-    least: usize,
+    asked: PartitionImage,
+    rules: &Rules<'_>,
 ) -> Option<PartitionImage> {
-    let replica = |id: &BrokerId| before.replica_on(*id);
-    let serves = |id: &BrokerId| replica(id).is_some_and(|replica| can_serve(replica, brokers));
-    let has_all =
-        |id: &BrokerId| Some(*id) != unclean && replica(id).is_some_and(|r| has_directory(r, brokers));
-    let mut after = before.clone();
-    after.isr.retain(serves);
-    after.elr = out_of_sync(before, &after.isr).filter(has_all).collect();
-    after.leader = before.leader.filter(|id| after.isr.contains(id));
+    settle_after(before, asked, rules, None)
+}
+
+/// The same after an unclean start of a broker.
+fn settle_after(
+    before: &PartitionImage,
+    asked: PartitionImage,
+    rules: &Rules<'_>,
+    unclean: Option<BrokerId>,
+) -> Option<PartitionImage> {
+    let mut after = asked;
+    after.isr = in_sync(&after, rules.brokers);
+    after.elr = eligible(before, &after, rules.brokers, unclean);
+    after.leader = after.leader.filter(|id| after.isr.contains(id));
     if after.leader.is_none() {
-        elect(&mut after, serves);
+        elect(&mut after, rules);
     }
-    // From now on enough acknowledge without the others.
-    if after.isr.len() >= least.clamp(1, before.replicas.len()) {
+    if after.isr.len() >= rules.needed(after.replicas.len()) {
+        // From here on the ISR acknowledges without them.
         after.elr.clear();
     }
     after.last_known_leader = match after.leader {
@@ -74,13 +83,23 @@ fn settle(
     if after == *before {
         return None;
     }
-    after.partition_epoch += 1;
-    after.leader_epoch += i32::from(after.leader != before.leader);
+    after.partition_epoch = before.partition_epoch + 1;
+    after.leader_epoch = before.leader_epoch + i32::from(after.leader != before.leader);
     Some(after)
 }
 
-fn can_serve(replica: &Replica, brokers: &Brokers) -> bool {
-    brokers.is_active(replica.broker) && has_directory(replica, brokers)
+/// Those of the ISR that can serve, in the order of the replicas.
+fn in_sync(partition: &PartitionImage, brokers: &Brokers) -> Vec<BrokerId> {
+    let serves = |id: &BrokerId| partition.isr.contains(id) && can_serve(partition, *id, brokers);
+    partition.replica_brokers().filter(serves).collect()
+}
+
+pub(super) fn can_serve(partition: &PartitionImage, broker: BrokerId, brokers: &Brokers) -> bool {
+    brokers.is_active(broker) && has_replica(partition, broker, brokers)
+}
+
+fn has_replica(partition: &PartitionImage, broker: BrokerId, brokers: &Brokers) -> bool {
+    partition.replica_on(broker).is_some_and(|replica| has_directory(replica, brokers))
 }
 
 /// Whether its directory is one of those its broker registered. Nil: not placed yet. Nothing is known of the
@@ -91,14 +110,22 @@ fn has_directory(replica: &Replica, brokers: &Brokers) -> bool {
         || registered.is_none_or(|directories| directories.contains(&replica.directory))
 }
 
-/// Those in sync or eligible before, and not in sync now; in the order of the replicas.
-fn out_of_sync<'a>(before: &'a PartitionImage, isr: &'a [BrokerId]) -> impl Iterator<Item = BrokerId> + 'a {
+/// Those in sync or eligible before, and not in sync now, that still hold everything; in the order of the replicas.
+fn eligible(
+    before: &PartitionImage,
+    after: &PartitionImage,
+    brokers: &Brokers,
+    unclean: Option<BrokerId>,
+) -> Vec<BrokerId> {
     let held_all = |id: &BrokerId| before.isr.contains(id) || before.elr.contains(id);
-    before.replica_brokers().filter(held_all).filter(|id| !isr.contains(id))
+    let holds_all = |id: &BrokerId| Some(*id) != unclean && has_replica(after, *id, brokers);
+    let is_out = |id: &BrokerId| !after.isr.contains(id);
+    after.replica_brokers().filter(|id| held_all(id) && holds_all(id) && is_out(id)).collect()
 }
 
 /// Gives the partition a leader, if anyone can be: in sync, else eligible, else, if there is neither, the last one.
-fn elect(partition: &mut PartitionImage, serves: impl Fn(&BrokerId) -> bool) {
+fn elect(partition: &mut PartitionImage, rules: &Rules<'_>) {
+    let serves = |id: &BrokerId| can_serve(partition, *id, rules.brokers);
     let first_of = |set: &[BrokerId]| partition.replica_brokers().find(|id| set.contains(id) && serves(id));
     let nobody = partition.isr.is_empty() && partition.elr.is_empty();
     let last = partition.last_known_leader.filter(|id| nobody && serves(id));

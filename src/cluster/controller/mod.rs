@@ -3,6 +3,7 @@
 //! A command becomes changes and an answer, or is refused as a whole. What fails for one item of a command (one
 //! topic, one resource) is refused in that item's place in the answer and leaves the others alone.
 
+mod alter_partition;
 mod brokers;
 mod configs;
 mod create_partitions;
@@ -16,9 +17,11 @@ mod producer_ids;
 #[cfg(test)]
 mod properties;
 mod replicas;
+mod rules;
 #[cfg(test)]
 mod scenarios;
 
+pub use alter_partition::{AlterPartition, IsrProposal};
 pub use brokers::{FenceBroker, FormCluster, RegisterBroker, UnfenceBroker, UnregisterBroker};
 pub use configs::{
     AlterConfigs, ConfigOperation, KeyChange, ReplaceConfigs, ResourceChanges, ResourceValues,
@@ -78,6 +81,10 @@ pub struct Refusal {
 
 /// The outcome for one item of a command.
 pub type Outcome<T> = Result<T, Refusal>;
+
+/// The same where the code says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code(#[serde(with = "error_code")] pub ErrorCode);
 
 impl Refusal {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {

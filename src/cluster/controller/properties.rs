@@ -18,6 +18,7 @@ enum Step {
     Grow { name: u8, count: i32 },
     MinIsr { name: u8, value: u8 },
     Confirm { id: BrokerId },
+    Alter { id: BrokerId, members: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,7 +33,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => name.clone().prop_map(|name| Step::Delete { name }),
         1 => (name.clone(), 1..8i32).prop_map(|(name, count)| Step::Grow { name, count }),
         3 => (name, 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
-        1 => id.prop_map(|id| Step::Confirm { id }),
+        1 => id.clone().prop_map(|id| Step::Confirm { id }),
+        6 => (id, any::<u8>()).prop_map(|(id, members)| Step::Alter { id, members }),
     ]
 }
 
@@ -99,8 +101,30 @@ impl Cluster {
                 let topics = self.image.topics.deletions_of(id).collect();
                 self.submit(ConfirmDeletions { broker: id, broker_epoch: epoch(id), topics });
             }
+            Step::Alter { id, members } => {
+                let partitions = proposals(&self.image, id, members);
+                self.submit(AlterPartition { broker: id, epoch: epoch(id), partitions });
+            }
         }
     }
+}
+
+/// What `leader` may find: some of those alive are in sync with it. A bit of `members` is a broker.
+fn proposals(image: &Image, leader: BrokerId, members: u8) -> Vec<IsrProposal> {
+    let led = partitions(image).filter(|(_, partition)| partition.leader == Some(leader));
+    let proposal = |(topic, partition): (Uuid, &Arc<PartitionImage>)| {
+        let found =
+            |id: &BrokerId| *id == leader || (members & (1 << id) > 0 && image.brokers.is_active(*id));
+        let epoch = |id| image.brokers.get(id).map_or(-1, |broker| broker.epoch);
+        IsrProposal {
+            topic,
+            partition: partition.index,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: partition.replica_brokers().filter(found).map(|id| (id, epoch(id))).collect(),
+        }
+    };
+    led.map(proposal).collect()
 }
 
 fn partitions(image: &Image) -> impl Iterator<Item = (Uuid, &Arc<PartitionImage>)> {
@@ -109,11 +133,11 @@ fn partitions(image: &Image) -> impl Iterator<Item = (Uuid, &Arc<PartitionImage>
 
 /// Nobody is eligible for what others acknowledge without it.
 fn check_eligible(image: &Image, policy: &Policy) {
-    let least = configs::MinInsyncReplicas::new(image, policy);
+    let defaults = rules::Defaults::new(image, policy);
     for topic in image.topics.iter() {
-        let least = least.of(image, &topic.name);
+        let rules = defaults.rules(image, &topic.name);
         for partition in topic.partitions() {
-            let enough = partition.isr.len() >= least.clamp(1, partition.replicas.len());
+            let enough = partition.isr.len() >= rules.needed(partition.replicas.len());
             assert!(!enough || partition.elr.is_empty(), "{partition:?}");
         }
     }

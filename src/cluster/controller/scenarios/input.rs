@@ -3,7 +3,7 @@
 use super::super::*;
 use super::{World, output};
 use crate::cluster::image::{ConfigResource, Listener, ResourceKind};
-use crate::types::{BrokerId, Uuid};
+use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// Words of a line: `name word=value …`.
 struct Words<'a>(Vec<&'a str>);
@@ -81,6 +81,11 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
             let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
             world.submit(ConfirmDeletions { broker, broker_epoch, topics }, nothing)
         }
+        "alter-partition" => {
+            let command = alter_partition(&words, &items, world);
+            let proposed = command.partitions.clone();
+            world.submit(command, |answers| output::altered(&proposed, answers))
+        }
         _ => panic!("no such command: {verb}"),
     }
 }
@@ -97,6 +102,41 @@ fn epoch(words: &Words<'_>, world: &World) -> i64 {
 /// `#3`: the third id made.
 fn made(word: &str) -> Uuid {
     Uuid::from_u128(word.trim_start_matches('#').parse().expect("an id"))
+}
+
+/// `topic/partition isr=1,2@7 epoch=4.9`: broker epochs, leader epoch and partition epoch are the newest unless given.
+fn alter_partition(words: &Words<'_>, items: &[Words<'_>], world: &World) -> AlterPartition {
+    let proposal = |item: &Words<'_>| {
+        let (name, index) = item.0[0].split_once('/').expect("topic/partition");
+        let (topic, partition) = match name.starts_with('#') {
+            true => (made(name), index.parse().expect("a number")),
+            false => (world.topic(name).id, index.parse().expect("a number")),
+        };
+        let known = world.image.topics.partition(TopicPartition { topic, partition });
+        let newest = known.map_or((0, 0), |known| (known.leader_epoch, known.partition_epoch));
+        let (leader_epoch, partition_epoch) = item.value("epoch").map_or(newest, epochs);
+        let members = item.value("isr").expect("isr").split(',').filter(|member| !member.is_empty());
+        let isr = members.map(|member| member_with_epoch(member, world)).collect();
+        IsrProposal { topic, partition, leader_epoch, partition_epoch, isr }
+    };
+    let partitions = items.iter().map(proposal).collect();
+    AlterPartition { broker: broker(words), epoch: epoch(words, world), partitions }
+}
+
+fn epochs(text: &str) -> (i32, i32) {
+    let (leader, partition) = text.split_once('.').expect("leader.partition");
+    (leader.parse().expect("a number"), partition.parse().expect("a number"))
+}
+
+fn member_with_epoch(member: &str, world: &World) -> (BrokerId, i64) {
+    let number = |text: &str| text.parse().expect("a number");
+    match member.split_once('@') {
+        Some((id, epoch)) => (number(id) as BrokerId, number(epoch)),
+        None => {
+            let id = number(member) as BrokerId;
+            (id, world.image.brokers.get(id).map_or(-1, |broker| broker.epoch))
+        }
+    }
 }
 
 fn form(words: &Words<'_>) -> FormCluster {

@@ -10,7 +10,7 @@ mod output;
 
 use super::*;
 use crate::cluster::change::Entry;
-use crate::cluster::image::Position;
+use crate::cluster::image::{Position, TopicImage};
 use crate::config::{BrokerConfig, Layers, Surroundings};
 use crate::types::{Now, Uuid};
 use std::fs;
@@ -37,6 +37,10 @@ impl World {
         let layers = Layers { fixed, ..Layers::default() };
         self.policy.config =
             BrokerConfig::new(layers, Surroundings::default()).expect("a valid configuration");
+    }
+
+    pub fn topic(&self, name: &str) -> &TopicImage {
+        self.image.topics.by_name(name).expect("a topic of this name")
     }
 
     /// Decides, has the entry travel as bytes, applies it, and says what came of it.

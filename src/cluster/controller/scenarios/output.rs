@@ -3,7 +3,7 @@
 use super::super::*;
 use crate::cluster::change::*;
 use crate::cluster::image::{Broker, ConfigResource, PartitionImage};
-use crate::types::{BrokerId, Uuid};
+use crate::types::{BrokerId, PartitionEpoch, Uuid};
 
 /// Marks the ids of directories, so that they are told from topics'.
 const DIRECTORY: u128 = 0xd << 64;
@@ -61,6 +61,17 @@ pub(super) fn configured(answers: &[(ConfigResource, Outcome<()>)]) -> String {
         format!("{}: {}\n", resource(on), outcome(result, |()| "ok".into()))
     };
     answers.iter().map(line).collect()
+}
+
+pub(super) fn altered(proposed: &[IsrProposal], answers: &[Result<PartitionEpoch, Code>]) -> String {
+    let line = |(proposal, answer): (&IsrProposal, &Result<PartitionEpoch, Code>)| {
+        let answer = match answer {
+            Ok(epoch) => format!("in force as of partition epoch {epoch}"),
+            Err(Code(code)) => format!("{code:?}"),
+        };
+        format!("#{}/{}: {answer}\n", proposal.topic.as_u128(), proposal.partition)
+    };
+    proposed.iter().zip(answers).map(line).collect()
 }
 
 fn resource(resource: &ConfigResource) -> String {
