@@ -90,6 +90,7 @@ commands! {
     11, 1, ReplaceConfigs;
     12, 1, AllocateProducerIds;
     13, 1, AlterPartition;
+    14, 1, BeginShutdown;
 }
 
 /// The bytes of a command.

@@ -44,6 +44,13 @@ pub struct FenceBroker {
     pub epoch: i64,
 }
 
+/// The broker is about to stop: its leaderships move while it still serves. Fencing it is the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BeginShutdown {
+    pub id: BrokerId,
+    pub epoch: i64,
+}
+
 /// An operator says that the broker will not come back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnregisterBroker {
@@ -127,6 +134,22 @@ impl Command for FenceBroker {
 
     fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
         set_fenced(image, inputs, self.id, self.epoch, true)
+    }
+}
+
+impl Command for BeginShutdown {
+    type Answer = ();
+
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
+        check_epoch(image, self.id, self.epoch)?;
+        if !image.brokers.is_active(self.id) {
+            return Ok((Vec::new(), ()));
+        }
+        let mut draft = Draft::upon(image);
+        let change = BrokerFencingChanged { broker: self.id, fenced: false, shutting_down: true };
+        draft.add(vec![Change::BrokerFencingChanged(change)]);
+        settle_replicas_of(&mut draft, self.id, false, inputs);
+        Ok((draft.into_changes(), ()))
     }
 }
 

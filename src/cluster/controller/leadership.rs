@@ -88,10 +88,18 @@ fn settle_after(
     Some(after)
 }
 
-/// Those of the ISR that can serve, in the order of the replicas.
+/// Those of the ISR that can serve, in the order of the replicas. If none is left, a leader that shuts down goes on
+/// until it is gone.
 fn in_sync(partition: &PartitionImage, brokers: &Brokers) -> Vec<BrokerId> {
     let serves = |id: &BrokerId| partition.isr.contains(id) && can_serve(partition, *id, brokers);
-    partition.replica_brokers().filter(serves).collect()
+    let isr: Vec<BrokerId> = partition.replica_brokers().filter(serves).collect();
+    let still_leads = |id: &BrokerId| {
+        partition.isr.contains(id) && brokers.is_alive(*id) && has_replica(partition, *id, brokers)
+    };
+    match isr.is_empty() {
+        true => partition.leader.filter(still_leads).into_iter().collect(),
+        false => isr,
+    }
 }
 
 pub(super) fn can_serve(partition: &PartitionImage, broker: BrokerId, brokers: &Brokers) -> bool {

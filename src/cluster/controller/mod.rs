@@ -22,7 +22,7 @@ mod rules;
 mod scenarios;
 
 pub use alter_partition::{AlterPartition, IsrProposal};
-pub use brokers::{FenceBroker, FormCluster, RegisterBroker, UnfenceBroker, UnregisterBroker};
+pub use brokers::{BeginShutdown, FenceBroker, FormCluster, RegisterBroker, UnfenceBroker, UnregisterBroker};
 pub use configs::{
     AlterConfigs, ConfigOperation, KeyChange, ReplaceConfigs, ResourceChanges, ResourceValues,
 };

@@ -12,6 +12,7 @@ enum Step {
     Register { id: BrokerId, crashed: bool, dirs: u8 },
     Fence { id: BrokerId },
     Unfence { id: BrokerId },
+    Leave { id: BrokerId },
     Unregister { id: BrokerId },
     Create { name: u8, partitions: i32, rf: i16 },
     Delete { name: u8 },
@@ -28,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(id, crashed, dirs)| Step::Register { id, crashed, dirs }),
         2 => id.clone().prop_map(|id| Step::Fence { id }),
         4 => id.clone().prop_map(|id| Step::Unfence { id }),
+        2 => id.clone().prop_map(|id| Step::Leave { id }),
         1 => id.clone().prop_map(|id| Step::Unregister { id }),
         3 => (name.clone(), 1..5i32, 1..4i16).prop_map(|(name, partitions, rf)| Step::Create { name, partitions, rf }),
         1 => name.clone().prop_map(|name| Step::Delete { name }),
@@ -81,6 +83,7 @@ impl Cluster {
             }),
             Step::Fence { id } => self.submit(FenceBroker { id, epoch: epoch(id) }),
             Step::Unfence { id } => self.submit(UnfenceBroker { id, epoch: epoch(id) }),
+            Step::Leave { id } => self.submit(BeginShutdown { id, epoch: epoch(id) }),
             Step::Unregister { id } => self.submit(UnregisterBroker { id }),
             Step::Create { name, partitions, rf } => {
                 let new =
@@ -149,7 +152,11 @@ fn check_partitions(image: &Image) {
         let on = |id: &BrokerId| partition.replica_on(*id).is_some();
         assert!(partition.isr.iter().all(on) && partition.elr.iter().all(on), "{partition:?}");
         assert!(partition.isr.iter().all(|id| !partition.elr.contains(id)), "{partition:?}");
-        assert!(partition.isr.iter().all(|id| image.brokers.is_active(*id)), "{partition:?}");
+        let goes_on_alone = |id: &BrokerId| {
+            image.brokers.is_alive(*id) && partition.leader == Some(*id) && partition.isr == [*id]
+        };
+        let serves = |id: &BrokerId| image.brokers.is_active(*id) || goes_on_alone(id);
+        assert!(partition.isr.iter().all(serves), "{partition:?}");
         assert!(partition.leader.is_none_or(|id| partition.isr.contains(&id)), "{partition:?}");
         assert_eq!(partition.leader.is_none(), partition.isr.is_empty(), "{partition:?}");
         assert_eq!(partition.leader.is_none(), partition.last_known_leader.is_some(), "{partition:?}");

@@ -61,6 +61,9 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
         }
         "unfence" => world.submit(UnfenceBroker { id: broker(&words), epoch: epoch(&words, world) }, nothing),
         "fence" => world.submit(FenceBroker { id: broker(&words), epoch: epoch(&words, world) }, nothing),
+        "begin-shutdown" => {
+            world.submit(BeginShutdown { id: broker(&words), epoch: epoch(&words, world) }, nothing)
+        }
         "unregister" => world.submit(UnregisterBroker { id: broker(&words) }, nothing),
         "create-topics" => world.submit(create_topics(&words, &items), |answers| output::created(answers)),
         "delete-topics" => world.submit(delete_topics(&items), |answers| output::deleted(answers)),

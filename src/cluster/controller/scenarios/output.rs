@@ -87,8 +87,13 @@ pub(super) fn change(change: &Change, before: &Image, after: &Image) -> String {
         Change::ClusterFormed(formed) => format!("cluster {}", formed.cluster_id),
         Change::ControllerElected(elected) => format!("controller {}", elected.node),
         Change::BrokerRegistered(new) => broker(new),
-        Change::BrokerFencingChanged(BrokerFencingChanged { broker, fenced, .. }) => {
-            format!("broker {broker} {}", if *fenced { "fenced" } else { "unfenced" })
+        Change::BrokerFencingChanged(change) => {
+            let state = match (change.fenced, change.shutting_down) {
+                (true, _) => "fenced",
+                (false, true) => "shutting down",
+                (false, false) => "unfenced",
+            };
+            format!("broker {} {state}", change.broker)
         }
         Change::BrokerUnregistered(gone) => format!("broker {} unregistered", gone.broker),
         Change::TopicCreated(new) => format!("topic {} #{}", name(&new.name), new.id.as_u128()),
