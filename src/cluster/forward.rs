@@ -91,6 +91,7 @@ commands! {
     12, 1, AllocateProducerIds;
     13, 1, AlterPartition;
     14, 1, BeginShutdown;
+    15, 1, DirectoriesFailed;
 }
 
 /// The bytes of a command.

@@ -51,6 +51,14 @@ pub struct BeginShutdown {
     pub epoch: i64,
 }
 
+/// Log directories that the broker cannot use until it starts again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DirectoriesFailed {
+    pub id: BrokerId,
+    pub epoch: i64,
+    pub directories: Vec<Uuid>,
+}
+
 /// An operator says that the broker will not come back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnregisterBroker {
@@ -148,6 +156,26 @@ impl Command for BeginShutdown {
         let mut draft = Draft::upon(image);
         let change = BrokerFencingChanged { broker: self.id, fenced: false, shutting_down: true };
         draft.add(vec![Change::BrokerFencingChanged(change)]);
+        settle_replicas_of(&mut draft, self.id, false, inputs);
+        Ok((draft.into_changes(), ()))
+    }
+}
+
+impl Command for DirectoriesFailed {
+    type Answer = ();
+
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<()> {
+        check_epoch(image, self.id, self.epoch)?;
+        let Some(mut broker) = image.brokers.get(self.id).map(|broker| Broker::clone(broker)) else {
+            return Err(ErrorCode::StaleBrokerEpoch);
+        };
+        let known = broker.directories.len();
+        broker.directories.retain(|directory| !self.directories.contains(directory));
+        if broker.directories.len() == known {
+            return Ok((Vec::new(), ()));
+        }
+        let mut draft = Draft::upon(image);
+        draft.add(vec![Change::BrokerRegistered(broker)]);
         settle_replicas_of(&mut draft, self.id, false, inputs);
         Ok((draft.into_changes(), ()))
     }

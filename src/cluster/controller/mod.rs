@@ -22,7 +22,10 @@ mod rules;
 mod scenarios;
 
 pub use alter_partition::{AlterPartition, IsrProposal};
-pub use brokers::{BeginShutdown, FenceBroker, FormCluster, RegisterBroker, UnfenceBroker, UnregisterBroker};
+pub use brokers::{
+    BeginShutdown, DirectoriesFailed, FenceBroker, FormCluster, RegisterBroker, UnfenceBroker,
+    UnregisterBroker,
+};
 pub use configs::{
     AlterConfigs, ConfigOperation, KeyChange, ReplaceConfigs, ResourceChanges, ResourceValues,
 };

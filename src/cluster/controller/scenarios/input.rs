@@ -64,6 +64,7 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
         "begin-shutdown" => {
             world.submit(BeginShutdown { id: broker(&words), epoch: epoch(&words, world) }, nothing)
         }
+        "directories-failed" => world.submit(directories_failed(&words, world), nothing),
         "unregister" => world.submit(UnregisterBroker { id: broker(&words) }, nothing),
         "create-topics" => world.submit(create_topics(&words, &items), |answers| output::created(answers)),
         "delete-topics" => world.submit(delete_topics(&items), |answers| output::deleted(answers)),
@@ -169,6 +170,12 @@ fn register(words: &Words<'_>, incarnations: u128) -> RegisterBroker {
         boot_id: "boot".into(),
         clean_start: !words.has("crashed"),
     }
+}
+
+fn directories_failed(words: &Words<'_>, world: &World) -> DirectoriesFailed {
+    let failed = numbers(words.value("dirs").expect("dirs")).into_iter();
+    let directories = failed.map(|number| output::directory_id(number as u128)).collect();
+    DirectoriesFailed { id: broker(words), epoch: epoch(words, world), directories }
 }
 
 fn create_topics(words: &Words<'_>, items: &[Words<'_>]) -> CreateTopics {
