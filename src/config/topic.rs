@@ -66,6 +66,8 @@ pub struct TopicConfig {
     /// Random part taken off `segment_ms`, so that segments do not all roll at once.
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
+    /// A replica that may miss acknowledged records leads rather than none.
+    pub unclean_leader_election: bool,
 }
 
 impl TopicConfig {
@@ -91,6 +93,7 @@ impl TopicConfig {
             segment_index_bytes: read.int("segment.index.bytes"),
             segment_jitter_ms: read.long("segment.jitter.ms"),
             segment_ms: read.long("segment.ms"),
+            unclean_leader_election: read.flag("unclean.leader.election.enable"),
         }
     }
 }
@@ -117,6 +120,10 @@ impl Reader<'_> {
     /// The table bounds keys of 32 bits.
     fn int(&self, name: &'static str) -> i32 {
         self.long(name) as i32
+    }
+
+    fn flag(&self, name: &'static str) -> bool {
+        matches!(self.value(name), Some(Value::Bool(true)))
     }
 
     fn text(&self, name: &'static str) -> String {

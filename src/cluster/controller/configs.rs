@@ -3,8 +3,7 @@
 use super::draft::{Draft, distinct};
 use super::leadership::settle_topics;
 use super::names::name_fault;
-use super::rules::MIN_INSYNC_REPLICAS;
-use super::{Command, Decision, Inputs, Outcome, Policy, Refusal};
+use super::{Command, Decision, Inputs, Outcome, Policy, Refusal, rules};
 use crate::cluster::change::{Change, ConfigRemoved, ConfigSet};
 use crate::cluster::image::{ConfigResource, Image, ResourceKind};
 use crate::config::{self, Invalid, ListChange, Overrides, Scope};
@@ -252,7 +251,7 @@ fn differences(resource: &ConfigResource, present: &Overrides, values: &Override
     removed.chain(set).collect()
 }
 
-/// How many must be in sync decides who is eligible to lead.
+/// Some settings decide who leads, or may.
 fn settle_if_needed(
     resource: &ConfigResource,
     present: &Overrides,
@@ -260,7 +259,7 @@ fn settle_if_needed(
     draft: &mut Draft,
     inputs: &Inputs<'_>,
 ) {
-    if present.get(MIN_INSYNC_REPLICAS) == values.get(MIN_INSYNC_REPLICAS) {
+    if rules::KEYS.iter().all(|key| present.get(*key) == values.get(*key)) {
         return;
     }
     match resource.kind {

@@ -131,16 +131,23 @@ fn eligible(
     after.replica_brokers().filter(|id| held_all(id) && holds_all(id) && is_out(id)).collect()
 }
 
-/// Gives the partition a leader, if anyone can be: in sync, else eligible, else, if there is neither, the last one.
+/// Gives the partition a leader, if anyone can be: in sync, else eligible, else, if there is neither, the last one; else
+/// anyone, where that is allowed.
 fn elect(partition: &mut PartitionImage, rules: &Rules<'_>) {
     let serves = |id: &BrokerId| can_serve(partition, *id, rules.brokers);
     let first_of = |set: &[BrokerId]| partition.replica_brokers().find(|id| set.contains(id) && serves(id));
     let nobody = partition.isr.is_empty() && partition.elr.is_empty();
     let last = partition.last_known_leader.filter(|id| nobody && serves(id));
-    let Some(leader) = first_of(&partition.isr).or_else(|| first_of(&partition.elr)).or(last) else { return };
+    let clean = first_of(&partition.isr).or_else(|| first_of(&partition.elr)).or(last);
+    let anyone = || partition.replica_brokers().find(serves).filter(|_| rules.unclean_election);
+    let Some(leader) = clean.or_else(anyone) else { return };
     partition.leader = Some(leader);
     if !partition.isr.contains(&leader) {
         partition.isr = vec![leader];
         partition.elr.retain(|id| *id != leader);
+    }
+    if clean.is_none() {
+        // What the eligible hold is no longer what the partition is.
+        partition.elr.clear();
     }
 }

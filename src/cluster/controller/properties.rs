@@ -13,11 +13,13 @@ enum Step {
     Fence { id: BrokerId },
     Unfence { id: BrokerId },
     Leave { id: BrokerId },
+    Fail { id: BrokerId, dir: u8 },
     Unregister { id: BrokerId },
     Create { name: u8, partitions: i32, rf: i16 },
     Delete { name: u8 },
     Grow { name: u8, count: i32 },
     MinIsr { name: u8, value: u8 },
+    Unclean { name: u8, on: bool },
     Confirm { id: BrokerId },
     Alter { id: BrokerId, members: u8 },
 }
@@ -30,11 +32,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => id.clone().prop_map(|id| Step::Fence { id }),
         4 => id.clone().prop_map(|id| Step::Unfence { id }),
         2 => id.clone().prop_map(|id| Step::Leave { id }),
+        1 => (id.clone(), 0..3u8).prop_map(|(id, dir)| Step::Fail { id, dir }),
         1 => id.clone().prop_map(|id| Step::Unregister { id }),
         3 => (name.clone(), 1..5i32, 1..4i16).prop_map(|(name, partitions, rf)| Step::Create { name, partitions, rf }),
         1 => name.clone().prop_map(|name| Step::Delete { name }),
         1 => (name.clone(), 1..8i32).prop_map(|(name, count)| Step::Grow { name, count }),
-        3 => (name, 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
+        3 => (name.clone(), 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
+        1 => (name, any::<bool>()).prop_map(|(name, on)| Step::Unclean { name, on }),
         1 => id.clone().prop_map(|id| Step::Confirm { id }),
         6 => (id, any::<u8>()).prop_map(|(id, members)| Step::Alter { id, members }),
     ]
@@ -74,9 +78,7 @@ impl Cluster {
                 incarnation: Uuid::from_u128(u128::from(self.image.last_entry)),
                 listeners: Vec::new(),
                 rack: (id > 2).then(|| "far".into()),
-                directories: (0..dirs)
-                    .map(|dir| Uuid::from_u128(1000 * id as u128 + u128::from(dir)))
-                    .collect(),
+                directories: (0..dirs).map(|dir| directory(id, dir)).collect(),
                 features: Vec::new(),
                 boot_id: "boot".into(),
                 clean_start: !crashed,
@@ -84,6 +86,10 @@ impl Cluster {
             Step::Fence { id } => self.submit(FenceBroker { id, epoch: epoch(id) }),
             Step::Unfence { id } => self.submit(UnfenceBroker { id, epoch: epoch(id) }),
             Step::Leave { id } => self.submit(BeginShutdown { id, epoch: epoch(id) }),
+            Step::Fail { id, dir } => {
+                let directories = vec![directory(id, dir)];
+                self.submit(DirectoriesFailed { id, epoch: epoch(id), directories });
+            }
             Step::Unregister { id } => self.submit(UnregisterBroker { id }),
             Step::Create { name, partitions, rf } => {
                 let new =
@@ -100,6 +106,16 @@ impl Cluster {
                 let resources = vec![ResourceValues { resource: ConfigResource::topic(topic(name)), values }];
                 self.submit(ReplaceConfigs { resources, validate_only: false });
             }
+            Step::Unclean { name, on } => {
+                let change = KeyChange {
+                    key: "unclean.leader.election.enable".into(),
+                    operation: ConfigOperation::Set,
+                    value: Some(on.to_string()),
+                };
+                let resource = ConfigResource::topic(topic(name));
+                let resources = vec![ResourceChanges { resource, changes: vec![change] }];
+                self.submit(AlterConfigs { resources, validate_only: false });
+            }
             Step::Confirm { id } => {
                 let topics = self.image.topics.deletions_of(id).collect();
                 self.submit(ConfirmDeletions { broker: id, broker_epoch: epoch(id), topics });
@@ -110,6 +126,10 @@ impl Cluster {
             }
         }
     }
+}
+
+fn directory(broker: BrokerId, number: u8) -> Uuid {
+    Uuid::from_u128(1000 * broker as u128 + u128::from(number))
 }
 
 /// What `leader` may find: some of those alive are in sync with it. A bit of `members` is a broker.

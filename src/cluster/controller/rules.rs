@@ -5,13 +5,17 @@ use super::Policy;
 use crate::cluster::Image;
 use crate::cluster::image::{Brokers, ConfigResource};
 use crate::config::{Overrides, TopicConfig};
-use std::str::FromStr;
 
 pub(super) const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+const UNCLEAN_ELECTION: &str = "unclean.leader.election.enable";
+
+/// The keys that decide who is in sync enough, and who may lead.
+pub(super) const KEYS: &[&str] = &[MIN_INSYNC_REPLICAS, UNCLEAN_ELECTION];
 
 /// What holds for topics that set nothing themselves.
 pub(super) struct Defaults {
     min_insync: usize,
+    unclean_election: bool,
 }
 
 /// What holds for the partitions of one topic.
@@ -20,6 +24,8 @@ pub(super) struct Rules<'a> {
     pub brokers: &'a Brokers,
     /// How many must be in sync for an acknowledgement.
     pub min_insync: usize,
+    /// Whether a replica that may miss acknowledged records leads rather than none.
+    pub unclean_election: bool,
 }
 
 impl Defaults {
@@ -27,7 +33,8 @@ impl Defaults {
         let fixed = TopicConfig::resolve(&policy.config, &Overrides::new());
         let all = ConfigResource::all_brokers();
         Defaults {
-            min_insync: value(image, &all, MIN_INSYNC_REPLICAS).unwrap_or(fixed.min_insync_replicas as usize),
+            min_insync: number(image, &all).unwrap_or(fixed.min_insync_replicas as usize),
+            unclean_election: flag(image, &all).unwrap_or(fixed.unclean_leader_election),
         }
     }
 
@@ -35,7 +42,8 @@ impl Defaults {
         let own = ConfigResource::topic(topic);
         Rules {
             brokers: &image.brokers,
-            min_insync: value(image, &own, MIN_INSYNC_REPLICAS).unwrap_or(self.min_insync),
+            min_insync: number(image, &own).unwrap_or(self.min_insync),
+            unclean_election: flag(image, &own).unwrap_or(self.unclean_election),
         }
     }
 }
@@ -47,6 +55,10 @@ impl Rules<'_> {
     }
 }
 
-fn value<T: FromStr>(image: &Image, resource: &ConfigResource, key: &str) -> Option<T> {
-    image.configs.get(resource, key)?.parse().ok()
+fn number(image: &Image, resource: &ConfigResource) -> Option<usize> {
+    image.configs.get(resource, MIN_INSYNC_REPLICAS)?.parse().ok()
+}
+
+fn flag(image: &Image, resource: &ConfigResource) -> Option<bool> {
+    image.configs.get(resource, UNCLEAN_ELECTION).map(|value| value.eq_ignore_ascii_case("true"))
 }

@@ -309,7 +309,6 @@ pub(super) const KEYS: &[Key] = &[
     int("transaction.state.log.segment.bytes").default("104857600").at_least(1),
     flag("transaction.two.phase.commit.enable").default("false"),
     int("transactional.id.expiration.ms").default("604800000").at_least(1),
-    flag("unclean.leader.election.enable").default("false").cluster_wide(),
     long("unclean.leader.election.interval.ms").default("300000").at_least(1).internal(),
     flag("unstable.api.versions.enable").default("false").internal(),
     flag("unstable.feature.versions.enable").default("false").internal(),

@@ -49,7 +49,11 @@ pub(super) const KEYS: &[Key] = &[
         .default("1")
         .at_least(1)
         .cluster_wide()
-        .doc("In-sync replicas that a write with acks=all needs."),
+        .doc("In-sync replicas that a write with acks=all needs; read when the cluster is formed, dynamic from then on."),
+    flag("unclean.leader.election.enable")
+        .default("false")
+        .cluster_wide()
+        .doc("Whether a replica that may miss acknowledged records leads where none else can."),
     flag("auto.create.topics.enable").default("true").doc("Whether asking for a missing topic makes it."),
     flag("delete.topic.enable").default("true").doc("Whether topics may be deleted."),
     int("message.max.bytes")

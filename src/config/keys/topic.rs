@@ -116,5 +116,8 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .broker("log.roll.ms")
         .doc("Age at which a segment is closed even if not full."),
-    flag("unclean.leader.election.enable").default("false").broker("unclean.leader.election.enable"),
+    flag("unclean.leader.election.enable")
+        .default("false")
+        .broker("unclean.leader.election.enable")
+        .doc("Whether a replica that may miss acknowledged records leads where none else can."),
 ];
