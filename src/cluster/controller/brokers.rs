@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::leadership::settle_replicas_of;
+use super::rules::min_insync_of_all;
 use super::{Command, Decision, Inputs};
 use crate::cluster::Image;
 use crate::cluster::change::*;
@@ -69,14 +70,15 @@ impl Command for FormCluster {
     /// The cluster's id: the one asked for, or an older one.
     type Answer = String;
 
-    fn decide(&self, image: &Image, _inputs: &mut Inputs<'_>) -> Decision<String> {
+    fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<String> {
         if let Some(id) = &image.cluster_id {
             return Ok((Vec::new(), id.clone()));
         }
         let formed = Change::ClusterFormed(ClusterFormed { cluster_id: self.cluster_id.clone() });
         let levels = self.features.iter().cloned();
         let features = levels.map(|(name, level)| Change::FeatureLevel(FeatureLevel { name, level }));
-        Ok(([formed].into_iter().chain(features).collect(), self.cluster_id.clone()))
+        let min_insync = min_insync_of_all(inputs.policy);
+        Ok(([formed].into_iter().chain(features).chain([min_insync]).collect(), self.cluster_id.clone()))
     }
 }
 

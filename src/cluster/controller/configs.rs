@@ -199,11 +199,26 @@ fn check_values(
     image: &Image,
     policy: &Policy,
 ) -> Outcome<()> {
+    check_min_insync(resource, present, values)?;
     match resource.kind {
         ResourceKind::Broker => check_broker(resource, present, values, image, policy)
             .map_err(|invalid| Refusal::new(ErrorCode::InvalidRequest, invalid.to_string())),
         kind => config::validate_all(scope(kind), values, &policy.config).map_err(invalid_config),
     }
+}
+
+/// All nodes must read one value of it: no broker has its own, and once set for all it stays set, as files need not agree.
+fn check_min_insync(resource: &ConfigResource, present: &Overrides, values: &Overrides) -> Outcome<()> {
+    let (old, new) = (present.get(rules::MIN_INSYNC_REPLICAS), values.get(rules::MIN_INSYNC_REPLICAS));
+    let message = match resource.kind {
+        ResourceKind::Broker if old == new => return Ok(()),
+        ResourceKind::Broker if !resource.name.is_empty() => {
+            "A broker has no min.insync.replicas of its own."
+        }
+        ResourceKind::Broker if new.is_none() => "The min.insync.replicas of all brokers cannot be removed.",
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(ErrorCode::InvalidConfig, message))
 }
 
 /// Broker keys: each alone, and for the node at hand also all together.

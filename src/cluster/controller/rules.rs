@@ -3,6 +3,7 @@
 
 use super::Policy;
 use crate::cluster::Image;
+use crate::cluster::change::{Change, ConfigSet};
 use crate::cluster::image::{Brokers, ConfigResource};
 use crate::config::{Overrides, TopicConfig};
 
@@ -46,6 +47,15 @@ impl Defaults {
             unclean_election: flag(image, &own).unwrap_or(self.unclean_election),
         }
     }
+}
+
+/// Writes down how many must be in sync where a topic does not say. A leader that acknowledges with fewer than the
+/// controller believes makes replicas eligible that miss records: from the cluster's first entry on, all nodes read one
+/// value, whatever their files say.
+pub(super) fn min_insync_of_all(policy: &Policy) -> Change {
+    let fixed = TopicConfig::resolve(&policy.config, &Overrides::new()).min_insync_replicas;
+    let (resource, key) = (ConfigResource::all_brokers(), MIN_INSYNC_REPLICAS.into());
+    Change::ConfigSet(ConfigSet { resource, key, value: fixed.to_string() })
 }
 
 impl Rules<'_> {
