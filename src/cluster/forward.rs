@@ -92,6 +92,8 @@ commands! {
     13, 1, AlterPartition;
     14, 1, BeginShutdown;
     15, 1, DirectoriesFailed;
+    16, 1, ElectLeaders;
+    17, 1, RebalanceLeaders;
 }
 
 /// The bytes of a command.

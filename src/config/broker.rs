@@ -70,6 +70,8 @@ pub struct BrokerConfig {
     pub default_replication_factor: i32,
     pub auto_create_topics: bool,
     pub delete_topic: bool,
+    pub auto_leader_rebalance: bool,
+    pub leader_imbalance_check_interval_seconds: i64,
     pub offsets_topic: InternalTopic,
 
     pub socket_request_max_bytes: i32,
@@ -175,6 +177,8 @@ impl BrokerConfig {
             default_replication_factor: read.int("default.replication.factor"),
             auto_create_topics: read.flag("auto.create.topics.enable"),
             delete_topic: read.flag("delete.topic.enable"),
+            auto_leader_rebalance: read.flag("auto.leader.rebalance.enable"),
+            leader_imbalance_check_interval_seconds: read.long("leader.imbalance.check.interval.seconds"),
             offsets_topic: read.offsets_topic(),
             socket_request_max_bytes: read.int("socket.request.max.bytes"),
             socket_send_buffer_bytes: read.int("socket.send.buffer.bytes"),

@@ -10,6 +10,7 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod draft;
+mod elect_leaders;
 mod leadership;
 mod names;
 mod placement;
@@ -32,6 +33,7 @@ pub use configs::{
 pub use create_partitions::{CreatePartitions, NewPartitions};
 pub use create_topics::{CreateTopics, CreatedTopic, NewTopic};
 pub use delete_topics::{ConfirmDeletions, DeleteTopics, DeletedTopic, TopicRef};
+pub use elect_leaders::{ElectLeaders, RebalanceLeaders};
 pub use names::{is_reserved, name_fault};
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
 

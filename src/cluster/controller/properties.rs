@@ -18,6 +18,7 @@ enum Step {
     Create { name: u8, partitions: i32, rf: i16 },
     Delete { name: u8 },
     Grow { name: u8, count: i32 },
+    Elect { unclean: bool },
     MinIsr { name: u8, value: u8 },
     Unclean { name: u8, on: bool },
     Confirm { id: BrokerId },
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (name.clone(), 1..8i32).prop_map(|(name, count)| Step::Grow { name, count }),
         3 => (name.clone(), 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
         1 => (name, any::<bool>()).prop_map(|(name, on)| Step::Unclean { name, on }),
+        1 => any::<bool>().prop_map(|unclean| Step::Elect { unclean }),
         1 => id.clone().prop_map(|id| Step::Confirm { id }),
         6 => (id, any::<u8>()).prop_map(|(id, members)| Step::Alter { id, members }),
     ]
@@ -116,6 +118,7 @@ impl Cluster {
                 let resources = vec![ResourceChanges { resource, changes: vec![change] }];
                 self.submit(AlterConfigs { resources, validate_only: false });
             }
+            Step::Elect { unclean } => self.submit(ElectLeaders { unclean, partitions: None }),
             Step::Confirm { id } => {
                 let topics = self.image.topics.deletions_of(id).collect();
                 self.submit(ConfirmDeletions { broker: id, broker_epoch: epoch(id), topics });

@@ -9,7 +9,6 @@ pub(super) const KEYS: &[Key] = &[
     int("alter.log.dirs.replication.quota.window.num").default("11").at_least(1),
     int("alter.log.dirs.replication.quota.window.size.seconds").default("1").at_least(1),
     text("authorizer.class.name").default(""),
-    flag("auto.leader.rebalance.enable").default("true"),
     int("background.threads").default("10").at_least(1).cluster_wide(),
     class("client.quota.callback.class"),
     list("config.providers").default("").cluster_wide(),
@@ -109,7 +108,6 @@ pub(super) const KEYS: &[Key] = &[
     int("internal.metadata.max.batch.size.in.bytes").default("8388608").internal(),
     int("kafka.metrics.polling.interval.secs").default("10").at_least(1),
     list("kafka.metrics.reporters").default(""),
-    long("leader.imbalance.check.interval.seconds").default("300").at_least(1),
     long("leader.replication.throttled.rate")
         .default("9223372036854775807")
         .at_least(0)

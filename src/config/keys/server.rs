@@ -50,6 +50,13 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(1)
         .cluster_wide()
         .doc("In-sync replicas that a write with acks=all needs; read when the cluster is formed, dynamic from then on."),
+    flag("auto.leader.rebalance.enable")
+        .default("true")
+        .doc("Whether preferred leaders lead again once they are in sync."),
+    long("leader.imbalance.check.interval.seconds")
+        .default("300")
+        .at_least(1)
+        .doc("Time between two looks for leaderships to give back."),
     flag("unclean.leader.election.enable")
         .default("false")
         .cluster_wide()

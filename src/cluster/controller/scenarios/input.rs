@@ -85,6 +85,14 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
             let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
             world.submit(ConfirmDeletions { broker, broker_epoch, topics }, nothing)
         }
+        "elect-leaders" => {
+            let partitions = items.iter().map(|item| topic_partition(item.0[0])).collect();
+            let partitions = Some(partitions).filter(|_| !words.has("all"));
+            world.submit(ElectLeaders { unclean: words.has("unclean"), partitions }, |answers| {
+                output::elected(answers)
+            })
+        }
+        "rebalance-leaders" => world.submit(RebalanceLeaders, |more| format!("more: {more}\n")),
         "alter-partition" => {
             let command = alter_partition(&words, &items, world);
             let proposed = command.partitions.clone();
@@ -111,11 +119,8 @@ fn made(word: &str) -> Uuid {
 /// `topic/partition isr=1,2@7 epoch=4.9`: broker epochs, leader epoch and partition epoch are the newest unless given.
 fn alter_partition(words: &Words<'_>, items: &[Words<'_>], world: &World) -> AlterPartition {
     let proposal = |item: &Words<'_>| {
-        let (name, index) = item.0[0].split_once('/').expect("topic/partition");
-        let (topic, partition) = match name.starts_with('#') {
-            true => (made(name), index.parse().expect("a number")),
-            false => (world.topic(name).id, index.parse().expect("a number")),
-        };
+        let (name, partition) = topic_partition(item.0[0]);
+        let topic = if name.starts_with('#') { made(&name) } else { world.topic(&name).id };
         let known = world.image.topics.partition(TopicPartition { topic, partition });
         let newest = known.map_or((0, 0), |known| (known.leader_epoch, known.partition_epoch));
         let (leader_epoch, partition_epoch) = item.value("epoch").map_or(newest, epochs);
@@ -125,6 +130,12 @@ fn alter_partition(words: &Words<'_>, items: &[Words<'_>], world: &World) -> Alt
     };
     let partitions = items.iter().map(proposal).collect();
     AlterPartition { broker: broker(words), epoch: epoch(words, world), partitions }
+}
+
+/// `topic/3`
+fn topic_partition(text: &str) -> (String, i32) {
+    let (name, index) = text.split_once('/').expect("topic/partition");
+    (name.to_owned(), index.parse().expect("a number"))
 }
 
 fn epochs(text: &str) -> (i32, i32) {

@@ -74,6 +74,14 @@ pub(super) fn altered(proposed: &[IsrProposal], answers: &[Result<PartitionEpoch
     proposed.iter().zip(answers).map(line).collect()
 }
 
+pub(super) fn elected(answers: &[(String, i32, Result<(), Code>)]) -> String {
+    let line = |(topic, index, result): &(String, i32, Result<(), Code>)| match result {
+        Ok(()) => format!("{topic}/{index}: elected\n"),
+        Err(Code(code)) => format!("{topic}/{index}: {code:?}\n"),
+    };
+    answers.iter().map(line).collect()
+}
+
 fn resource(resource: &ConfigResource) -> String {
     format!("{:?} {}", resource.kind, name(&resource.name)).to_lowercase()
 }
