@@ -94,6 +94,7 @@ commands! {
     15, 1, DirectoriesFailed;
     16, 1, ElectLeaders;
     17, 1, RebalanceLeaders;
+    18, 1, AlterReassignments;
 }
 
 /// The bytes of a command.

@@ -1,7 +1,7 @@
 //! The golden log: what a release wrote, every later one must read to the same effect.
 //!
-//! `tests/data/metadata-log-1.txt` holds an entry in hex on each line, then a snapshot of the result. When a new version
-//! of a change is introduced, its bytes go to a new file with a number of its own; this one stays as it is, and is only read.
+//! Each `tests/data/metadata-log-N.txt` holds an entry in hex on each line, then a snapshot of the result. When a new
+//! version of a change is introduced, its bytes go to a new file with a number of its own; the others stay as they are.
 
 use super::change::*;
 use super::image::*;
@@ -9,8 +9,13 @@ use crate::types::{BrokerId, Uuid};
 use std::fs;
 use std::path::PathBuf;
 
-fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/metadata-log-1.txt")
+fn file(number: usize) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/metadata-log-{number}.txt"))
+}
+
+/// What each file holds, from number 1 on.
+fn files() -> impl Iterator<Item = (PathBuf, Vec<(Position, Entry)>)> {
+    [changes(), moves()].into_iter().enumerate().map(|(place, changes)| (file(place + 1), entries(changes)))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -55,7 +60,21 @@ fn partition(index: i32) -> PartitionImage {
         last_known_leader: (index == 1).then_some(300),
         leader_epoch: 5,
         partition_epoch: 70_000,
+        adding: vec![],
+        removing: vec![],
+        released: vec![],
     }
+}
+
+/// Partitions of which replicas move, and have moved.
+fn moves() -> Vec<Vec<Change>> {
+    let topic = Uuid::from_u128(0xa1);
+    let created = Change::TopicCreated(TopicCreated { id: topic, name: "orders".into() });
+    let moving = PartitionImage { adding: vec![300], removing: vec![1], ..partition(0) };
+    let old = Replica { broker: 7, directory: Uuid::from_u128(0xd7) };
+    let moved = PartitionImage { released: vec![old], ..partition(1) };
+    let changed = |partition| Change::PartitionChanged(PartitionChanged { topic, partition });
+    vec![vec![created, changed(moving)], vec![changed(moved)]]
 }
 
 fn set(kind: ResourceKind, name: &str, key: &str) -> Change {
@@ -101,13 +120,13 @@ fn changes() -> Vec<Vec<Change>> {
 }
 
 /// Entries, each at its index, with a hole where the quorum had one of its own.
-fn entries() -> Vec<(Position, Entry)> {
+fn entries(changes: Vec<Vec<Change>>) -> Vec<(Position, Entry)> {
     let index = |place: usize| if place < 3 { place as u64 + 1 } else { place as u64 + 2 };
     let entry = |(place, changes): (usize, Vec<Change>)| {
         let predecessor = place.checked_sub(1).map_or(0, index);
         (Position { index: index(place), term: 7 }, Entry { term: 7, predecessor, changes })
     };
-    changes().into_iter().enumerate().map(entry).collect()
+    changes.into_iter().enumerate().map(entry).collect()
 }
 
 fn replay<'a>(entries: impl Iterator<Item = &'a (Position, Entry)>) -> Image {
@@ -126,27 +145,29 @@ fn snapshot(image: &Image) -> Vec<u8> {
 
 #[test]
 fn what_is_written_today_is_what_was_written() {
-    let entries = entries();
-    let last = snapshot(&replay(entries.iter()));
-    let lines = entries.iter().map(|(_, entry)| entry.encode()).chain([last]);
-    let text: String = lines.map(|bytes| hex(&bytes) + "\n").collect();
-    if std::env::var_os("WRITE_GOLDEN_LOG").is_some() {
-        fs::write(file(), &text).expect("a writable tree");
+    for (file, entries) in files() {
+        let last = snapshot(&replay(entries.iter()));
+        let lines = entries.iter().map(|(_, entry)| entry.encode()).chain([last]);
+        let text: String = lines.map(|bytes| hex(&bytes) + "\n").collect();
+        if std::env::var_os("WRITE_GOLDEN_LOG").is_some() {
+            fs::write(&file, &text).expect("a writable tree");
+        }
+        assert_eq!(fs::read_to_string(file).expect("the golden log"), text);
     }
-    assert_eq!(fs::read_to_string(file()).expect("the golden log"), text);
 }
 
 #[test]
 fn what_was_written_still_means_the_same() {
-    let text = fs::read_to_string(file()).expect("the golden log");
-    let mut lines: Vec<_> = text.lines().map(bytes).collect();
-    let old_snapshot = lines.pop().expect("a snapshot");
-    let entries = entries();
-    assert_eq!(lines.len(), entries.len());
-    let read = lines.iter().map(|line| Entry::decode(line).expect("an entry"));
-    let read: Vec<_> = entries.iter().map(|(at, _)| *at).zip(read).collect();
-    assert_eq!(replay(read.iter()), replay(entries.iter()));
-    assert_eq!(Image::read_snapshot(&old_snapshot).expect("a snapshot"), replay(entries.iter()));
+    for (file, entries) in files() {
+        let text = fs::read_to_string(file).expect("the golden log");
+        let mut lines: Vec<_> = text.lines().map(bytes).collect();
+        let old_snapshot = lines.pop().expect("a snapshot");
+        assert_eq!(lines.len(), entries.len());
+        let read = lines.iter().map(|line| Entry::decode(line).expect("an entry"));
+        let read: Vec<_> = entries.iter().map(|(at, _)| *at).zip(read).collect();
+        assert_eq!(replay(read.iter()), replay(entries.iter()));
+        assert_eq!(Image::read_snapshot(&old_snapshot).expect("a snapshot"), replay(entries.iter()));
+    }
 }
 
 #[test]

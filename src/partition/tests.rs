@@ -103,6 +103,9 @@ fn placed(id: Uuid, name: &str, nth: u128, leader_epoch: i32) -> Vec<Change> {
         last_known_leader: None,
         leader_epoch,
         partition_epoch: leader_epoch,
+        adding: vec![],
+        removing: vec![],
+        released: vec![],
     };
     vec![
         Change::TopicCreated(TopicCreated { id, name: name.into() }),

@@ -38,12 +38,16 @@ macro_rules! kinds {
             /// Number and version of the kind, and the payload.
             fn parts(&self) -> (u16, u8, Vec<u8>) {
                 match self {
+                    Change::PartitionChanged(payload) if payload.partition.is_at_rest() => at_rest(payload),
                     $(Change::$name(payload) => ($kind, $version, to_bytes(payload)),)*
                 }
             }
 
             fn from_parts(kind: u16, version: u8, payload: &[u8]) -> Result<Change, DecodeError> {
                 match (kind, version) {
+                    PARTITION_AT_REST => {
+                        from_bytes(&[payload, &NO_MOVES].concat()).map(Change::PartitionChanged)
+                    }
                     $(($kind, $version) => from_bytes(payload).map(Change::$name),)*
                     _ => return Err(DecodeError::UnknownKind { kind, version }),
                 }
@@ -60,13 +64,24 @@ kinds! {
     4,  1, BrokerFencingChanged;
     5,  1, BrokerUnregistered;
     6,  1, TopicCreated;
-    7,  1, PartitionChanged;
+    7,  2, PartitionChanged;
     8,  1, TopicDeleted;
     9,  1, DeletionConfirmed;
     10, 1, ConfigSet;
     11, 1, ConfigRemoved;
     12, 1, ProducerIdsAllocated;
     13, 1, FeatureLevel;
+}
+
+/// Kind and version of a partition of which no replica moves or was moved: the lists that end version 2 are left off.
+const PARTITION_AT_REST: (u16, u8) = (7, 1);
+/// Those lists, empty.
+const NO_MOVES: [u8; 3] = [0; 3];
+
+fn at_rest(partition: &PartitionChanged) -> (u16, u8, Vec<u8>) {
+    let mut payload = to_bytes(partition);
+    payload.truncate(payload.len() - NO_MOVES.len());
+    (PARTITION_AT_REST.0, PARTITION_AT_REST.1, payload)
 }
 
 impl Change {

@@ -70,7 +70,7 @@ fn grow(wanted: &NewPartitions, site: &mut Site) -> Outcome<()> {
 /// The brokers of each new partition; as many replicas as the topic's first partition has.
 fn assignments(wanted: &NewPartitions, topic: &TopicImage, site: &Site) -> Outcome<Vec<Assignment>> {
     let present = topic.partition_count();
-    let factor = topic.partition(0).map_or(1, |partition| partition.replicas.len());
+    let factor = topic.partition(0).map_or(1, |partition| partition.settled_replicas().count());
     let Some(assignments) = &wanted.assignments else {
         return site.place(present..wanted.count, factor);
     };

@@ -98,7 +98,7 @@ fn deletion(topic: &TopicImage, image: &Image) -> Vec<Change> {
     // One that is not registered never confirms; should it come back, it puts aside what it does not know.
     let holders: BTreeSet<BrokerId> = topic
         .partitions()
-        .flat_map(|partition| partition.replica_brokers())
+        .flat_map(|partition| partition.holders())
         .filter(|id| image.brokers.get(*id).is_some())
         .collect();
     let resource = ConfigResource::topic(&topic.name);

@@ -67,6 +67,7 @@ fn settle_after(
 ) -> Option<PartitionImage> {
     let mut after = asked;
     after.isr = in_sync(&after, rules.brokers);
+    complete_reassignment(&mut after, rules);
     after.elr = eligible(before, &after, rules.brokers, unclean);
     after.leader = after.leader.filter(|id| after.isr.contains(id));
     if after.leader.is_none() {
@@ -100,6 +101,20 @@ fn in_sync(partition: &PartitionImage, brokers: &Brokers) -> Vec<BrokerId> {
         true => partition.leader.filter(still_leads).into_iter().collect(),
         false => isr,
     }
+}
+
+/// Ends a reassignment once all who were added are in sync, and enough are so without those who leave.
+fn complete_reassignment(partition: &mut PartitionImage, rules: &Rules<'_>) {
+    let stays = |id: &BrokerId| !partition.removing.contains(id);
+    let target = partition.replica_brokers().filter(stays).count();
+    let in_sync = partition.isr.iter().filter(|id| stays(id)).count();
+    let added = partition.adding.iter().all(|id| partition.isr.contains(id));
+    if !partition.is_reassigning() || !added || in_sync < rules.needed(target) {
+        return;
+    }
+    let removed = std::mem::take(&mut partition.removing);
+    partition.release(&removed);
+    partition.adding.clear();
 }
 
 pub(super) fn can_serve(partition: &PartitionImage, broker: BrokerId, brokers: &Brokers) -> bool {

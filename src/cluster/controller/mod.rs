@@ -17,6 +17,7 @@ mod placement;
 mod producer_ids;
 #[cfg(test)]
 mod properties;
+mod reassignments;
 mod replicas;
 mod rules;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use delete_topics::{ConfirmDeletions, DeleteTopics, DeletedTopic, TopicRef};
 pub use elect_leaders::{ElectLeaders, RebalanceLeaders};
 pub use names::{is_reserved, name_fault};
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
+pub use reassignments::{AlterReassignments, Reassignment};
 
 use super::forward::Numbered;
 use super::{Change, Image};

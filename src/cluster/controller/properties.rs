@@ -19,6 +19,7 @@ enum Step {
     Delete { name: u8 },
     Grow { name: u8, count: i32 },
     Elect { unclean: bool },
+    Reassign { name: u8, index: i32, to: Option<Vec<BrokerId>> },
     MinIsr { name: u8, value: u8 },
     Unclean { name: u8, on: bool },
     Confirm { id: BrokerId },
@@ -41,9 +42,15 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (name.clone(), 1..4u8).prop_map(|(name, value)| Step::MinIsr { name, value }),
         1 => (name, any::<bool>()).prop_map(|(name, on)| Step::Unclean { name, on }),
         1 => any::<bool>().prop_map(|unclean| Step::Elect { unclean }),
+        3 => (0..4u8, 0..4i32, prop::option::weighted(0.8, target()))
+            .prop_map(|(name, index, to)| Step::Reassign { name, index, to }),
         1 => id.clone().prop_map(|id| Step::Confirm { id }),
         6 => (id, any::<u8>()).prop_map(|(id, members)| Step::Alter { id, members }),
     ]
+}
+
+fn target() -> impl Strategy<Value = Vec<BrokerId>> {
+    prop::sample::subsequence(vec![1, 2, 3, 4], 1..4).prop_shuffle()
 }
 
 struct Cluster {
@@ -119,6 +126,11 @@ impl Cluster {
                 self.submit(AlterConfigs { resources, validate_only: false });
             }
             Step::Elect { unclean } => self.submit(ElectLeaders { unclean, partitions: None }),
+            Step::Reassign { name, index, to } => {
+                let asked = Reassignment { topic: topic(name), partition: index, target: to };
+                let partitions = vec![asked];
+                self.submit(AlterReassignments { partitions, allow_replication_factor_change: true });
+            }
             Step::Confirm { id } => {
                 let topics = self.image.topics.deletions_of(id).collect();
                 self.submit(ConfirmDeletions { broker: id, broker_epoch: epoch(id), topics });
@@ -189,6 +201,16 @@ fn check_partitions(image: &Image) {
     }
 }
 
+/// Those who come and go are replicas, and those released are none.
+fn check_moves(image: &Image) {
+    for (_, partition) in partitions(image) {
+        let on = |id: &BrokerId| partition.replica_on(*id).is_some();
+        assert!(partition.adding.iter().chain(&partition.removing).all(on), "{partition:?}");
+        assert!(!partition.adding.iter().any(|id| partition.removing.contains(id)), "{partition:?}");
+        assert!(!partition.released.iter().any(|old| on(&old.broker)), "{partition:?}");
+    }
+}
+
 /// Epochs tell every change.
 fn check_epochs(before: &Image, after: &Image) {
     for (topic, new) in partitions(after) {
@@ -241,6 +263,7 @@ proptest! {
             cluster.run(step);
             check_partitions(&cluster.image);
             check_eligible(&cluster.image, &cluster.policy);
+            check_moves(&cluster.image);
             check_epochs(&before, &cluster.image);
             check_delta(&before, &cluster.image);
         }

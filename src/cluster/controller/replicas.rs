@@ -52,7 +52,7 @@ impl Directories {
     }
 
     /// A directory of `broker` for one more replica; nil if it has none.
-    fn choose(&mut self, broker: Option<&Arc<Broker>>) -> Uuid {
+    pub fn choose(&mut self, broker: Option<&Arc<Broker>>) -> Uuid {
         let directories = broker.map(|broker| broker.directories.as_slice()).unwrap_or_default();
         let load = |directory: &Uuid| self.0.get(directory).copied().unwrap_or(0);
         let Some(chosen) = directories.iter().copied().min_by_key(load) else { return Uuid::nil() };
@@ -84,5 +84,8 @@ pub(super) fn new_partition(
         last_known_leader: None,
         leader_epoch: 0,
         partition_epoch: 0,
+        adding: Vec::new(),
+        removing: Vec::new(),
+        released: Vec::new(),
     })
 }

@@ -40,6 +40,12 @@ pub struct PartitionImage {
     pub last_known_leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
+    /// Those of the replicas that a reassignment brings in.
+    pub adding: Vec<BrokerId>,
+    /// Those that it takes out when all others are in sync.
+    pub removing: Vec<BrokerId>,
+    /// What were replicas once and are none since: the log says that these directories may be deleted.
+    pub released: Vec<Replica>,
 }
 
 /// A copy of a partition: the broker and the log directory it lives in.
@@ -58,6 +64,37 @@ impl PartitionImage {
     /// The replica that `broker` holds.
     pub fn replica_on(&self, broker: BrokerId) -> Option<&Replica> {
         self.replicas.iter().find(|replica| replica.broker == broker)
+    }
+
+    /// Whether no replica moves, and none was moved whose directory may be left.
+    pub fn is_at_rest(&self) -> bool {
+        !self.is_reassigning() && self.released.is_empty()
+    }
+
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The brokers of the replicas without those that a reassignment brings in.
+    pub fn settled_replicas(&self) -> impl Iterator<Item = BrokerId> {
+        self.replica_brokers().filter(|id| !self.adding.contains(id))
+    }
+
+    /// The brokers that may have directories of it.
+    pub fn holders(&self) -> impl Iterator<Item = BrokerId> {
+        self.replicas.iter().chain(&self.released).map(|replica| replica.broker)
+    }
+
+    /// Whether `broker` had a replica in `directory` and has had none since.
+    pub fn is_released(&self, broker: BrokerId, directory: Uuid) -> bool {
+        self.released.contains(&Replica { broker, directory })
+    }
+
+    /// Takes the replicas on `brokers` out.
+    pub(in crate::cluster) fn release(&mut self, brokers: &[BrokerId]) {
+        let goes = |replica: &mut Replica| brokers.contains(&replica.broker);
+        self.released.extend(self.replicas.extract_if(.., goes));
+        self.isr.retain(|id| !brokers.contains(id));
     }
 }
 

@@ -85,6 +85,11 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
             let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
             world.submit(ConfirmDeletions { broker, broker_epoch, topics }, nothing)
         }
+        "reassign" => {
+            let command = reassign(&words, &items);
+            let asked = command.partitions.clone();
+            world.submit(command, |answers| output::reassigned(&asked, answers))
+        }
         "elect-leaders" => {
             let partitions = items.iter().map(|item| topic_partition(item.0[0])).collect();
             let partitions = Some(partitions).filter(|_| !words.has("all"));
@@ -130,6 +135,16 @@ fn alter_partition(words: &Words<'_>, items: &[Words<'_>], world: &World) -> Alt
     };
     let partitions = items.iter().map(proposal).collect();
     AlterPartition { broker: broker(words), epoch: epoch(words, world), partitions }
+}
+
+/// `topic/3 to=1,2`, or without `to` to cancel.
+fn reassign(words: &Words<'_>, items: &[Words<'_>]) -> AlterReassignments {
+    let partitions = items.iter().map(|item| {
+        let (topic, partition) = topic_partition(item.0[0]);
+        Reassignment { topic, partition, target: item.value("to").map(numbers) }
+    });
+    let allow_replication_factor_change = !words.has("same-factor");
+    AlterReassignments { partitions: partitions.collect(), allow_replication_factor_change }
 }
 
 /// `topic/3`

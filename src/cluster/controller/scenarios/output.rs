@@ -49,6 +49,13 @@ pub(super) fn deleted(answers: &[DeletedTopic]) -> String {
     answers.iter().map(line).collect()
 }
 
+pub(super) fn reassigned(asked: &[Reassignment], answers: &[Outcome<()>]) -> String {
+    let line = |(asked, result): (&Reassignment, &Outcome<()>)| {
+        format!("{}/{}: {}\n", asked.topic, asked.partition, outcome(result, |()| "ok".into()))
+    };
+    asked.iter().zip(answers).map(line).collect()
+}
+
 pub(super) fn named(answers: &[(String, Outcome<()>)]) -> String {
     answers
         .iter()
@@ -122,6 +129,17 @@ pub(super) fn change(change: &Change, before: &Image, after: &Image) -> String {
     format!("+ {text}\n")
 }
 
+fn moves(new: &PartitionImage) -> String {
+    let named = |name: &str, brokers: &[BrokerId]| match brokers {
+        [] => String::new(),
+        _ => format!(", {name} {}", list(brokers)),
+    };
+    let released: String =
+        new.released.iter().map(|r| format!(" {}@{}", r.broker, directory(r.directory))).collect();
+    let released = if released.is_empty() { released } else { format!(", released{released}") };
+    named("adding", &new.adding) + &named("removing", &new.removing) + &released
+}
+
 fn broker(new: &Broker) -> String {
     let rack = new.rack.as_ref().map_or(String::new(), |rack| format!(" in rack {rack}"));
     let directories: String = new.directories.iter().map(|id| format!(" {}", directory(*id))).collect();
@@ -147,5 +165,6 @@ fn partition(new: &PartitionImage) -> String {
     let elr = if new.elr.is_empty() { String::new() } else { format!(", elr {}", list(&new.elr)) };
     let last = new.last_known_leader.map_or(String::new(), |id| format!(", last led by {id}"));
     let epochs = format!("{}.{}", new.leader_epoch, new.partition_epoch);
-    format!("{} on{on}, isr {}{elr}, leader {leader}{last}, epoch {epochs}", new.index, list(&new.isr))
+    let moves = moves(new);
+    format!("{} on{on}{moves}, isr {}{elr}, leader {leader}{last}, epoch {epochs}", new.index, list(&new.isr))
 }
