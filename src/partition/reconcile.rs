@@ -2,8 +2,8 @@
 //!
 //! Level-triggered: each image is compared with the last one that was acted on, however many lie between. Only an image
 //! that holds this process's own registration is acted on; an older one knows nothing of what is on these disks.
-//! A directory is removed only for a topic that the image records as deleted; one that it does not know is renamed
-//! `-stray` and kept.
+//! A directory is removed only for a topic that the image records as deleted, or where it says that this very directory
+//! was released by a reassignment; what else has no place here is renamed `-stray` and kept.
 
 mod config;
 mod stock;
@@ -133,6 +133,7 @@ impl Reconciler {
         for topic in delta.gone.iter().filter_map(|id| seen.topics.by_id(*id)) {
             self.gone(topic, image.topics.is_deleted(topic.id), now);
         }
+        delta.changed.iter().for_each(|topic| self.moved_away(topic, now));
         self.strike();
         let wanted: Vec<Wanted> = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
         self.is_unlowered |=
@@ -329,23 +330,37 @@ impl Reconciler {
     fn gone(&mut self, topic: &TopicImage, is_deleted: bool, now: Now) {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
-            let slot = self.parts.table.slot(id);
-            self.parts.table.remove(id);
-            if let Some(slot) = &slot {
-                let name = PartitionName { topic: topic.name.clone(), partition: partition.index };
-                self.forget(slot.dir(), name);
+            if let Some(slot) = self.parts.table.slot(id) {
+                self.let_go(id, slot, &topic.name, is_deleted, now);
             }
-            let aside = match slot {
-                Some(Slot::Open(replica)) => {
-                    self.tell(Leadership::lost_for_good(&replica));
-                    self.retire(&replica, is_deleted, now)
-                }
-                Some(Slot::Offline(offline)) => self.retire_offline(offline, topic.id, is_deleted, now),
-                None => true,
-            };
-            if !aside {
-                self.stuck.insert(topic.id);
+        }
+    }
+
+    /// Lets go of those partitions of a topic that the image places elsewhere.
+    fn moved_away(&mut self, topic: &TopicImage, now: Now) {
+        let me = self.parts.me;
+        for partition in topic.partitions() {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            let Some(slot) = self.parts.table.slot(id) else { continue };
+            let dir = slot.dir();
+            if partition.replica_on(me).is_none_or(|replica| replica.directory != dir) {
+                self.let_go(id, slot, &topic.name, partition.is_released(me, dir), now);
             }
+        }
+    }
+
+    fn let_go(&mut self, id: TopicPartition, slot: Slot, topic: &str, may_be_deleted: bool, now: Now) {
+        self.parts.table.remove(id);
+        self.forget(slot.dir(), PartitionName { topic: topic.to_owned(), partition: id.partition });
+        let aside = match slot {
+            Slot::Open(replica) => {
+                self.tell(Leadership::lost_for_good(&replica));
+                self.retire(&replica, may_be_deleted, now)
+            }
+            Slot::Offline(offline) => self.retire_offline(offline, id.topic, may_be_deleted, now),
+        };
+        if !aside {
+            self.stuck.insert(id.topic);
         }
     }
 
@@ -386,9 +401,11 @@ impl Reconciler {
             match found.kind {
                 DirKind::Delete => self.doom(&found.dir, found.path.clone(), now),
                 DirKind::Current if !self.is_placed(image, id, &found.name, &found.dir) => {
-                    let deleted = id.filter(|id| image.topics.is_deleted(*id));
-                    if !self.put_aside(&found.dir, &found.path, &found.name, deleted.is_some(), now) {
-                        self.stuck.extend(deleted);
+                    let may_be_deleted = id.is_some_and(|id| {
+                        image.topics.is_deleted(id) || self.is_released(image, id, &found.name, &found.dir)
+                    });
+                    if !self.put_aside(&found.dir, &found.path, &found.name, may_be_deleted, now) {
+                        self.stuck.extend(id);
                     }
                     self.forget(found.dir.id(), found.name);
                 }
@@ -401,6 +418,11 @@ impl Reconciler {
     fn forget(&mut self, dir: Uuid, name: PartitionName) {
         self.stock.strike(dir, &name);
         self.struck.entry(dir).or_default().insert(name);
+    }
+
+    fn is_released(&self, image: &Image, topic: Uuid, name: &PartitionName, dir: &DirHandle) -> bool {
+        let partition = image.topics.partition(TopicPartition { topic, partition: name.partition });
+        partition.is_some_and(|partition| partition.is_released(self.parts.me, dir.id()))
     }
 
     fn is_placed(&self, image: &Image, id: Option<Uuid>, name: &PartitionName, dir: &DirHandle) -> bool {
@@ -431,7 +453,9 @@ impl Reconciler {
         let path = aside.path.display().to_string();
         match renamed {
             Ok(()) if aside.is_deleted => self.doom(&aside.dir, aside.path, now),
-            Ok(()) => tracing::warn!(path, "the cluster does not know this partition; it is kept aside"),
+            Ok(()) => {
+                tracing::warn!(path, "the cluster does not place this partition here; it is kept aside")
+            }
             Err(error) => {
                 tracing::error!(path, error, "a partition cannot be put aside");
                 return false;

@@ -293,6 +293,46 @@ fn a_sync_that_comes_after_the_end_of_its_log_fails_no_directory() {
     assert!(life.dirs.all()[0].is_online());
 }
 
+/// The metadata after the partition moved to another broker.
+fn moved(released: bool) -> Vec<Change> {
+    let mut changes = created(TOPIC, 1);
+    let Some(Change::PartitionChanged(PartitionChanged { partition, .. })) = changes.last_mut() else {
+        unreachable!("a partition comes last")
+    };
+    let old = std::mem::replace(&mut partition.replicas[0].broker, ME + 1);
+    assert_eq!(old, ME);
+    (partition.isr, partition.leader) = (vec![ME + 1], Some(ME + 1));
+    if released {
+        partition.released = vec![image::Replica { broker: ME, directory: Uuid::from_u128(1) }];
+    }
+    changes
+}
+
+#[test]
+fn a_replica_that_moved_away_is_deleted_only_if_the_log_released_it() {
+    for (released, restarts) in [(true, false), (true, true), (false, false), (false, true)] {
+        let disk = Arc::new(FaultDisk::new(5));
+        let mut life = Life::begin(&disk);
+        life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+        append(&life.replica(TOPIC), "a").unwrap();
+        if restarts {
+            keeper::close_all(&life.table, &life.dirs, 1);
+            drop(life);
+            life = Life::begin(&disk);
+        }
+        life.reconciler.reconcile(image(2, &moved(released)), NOW);
+        let at = TopicPartition { topic: TOPIC, partition: 0 };
+        assert_eq!(life.table.get(at).err(), Some(ErrorCode::NotLeaderOrFollower));
+        let suffix = if released { "-delete" } else { "-stray" };
+        assert!(life.names().iter().all(|name| name.ends_with(suffix)), "{:?}", life.names());
+        assert_eq!(life.names().len(), 1);
+
+        // Back again, it begins anew.
+        life.reconciler.reconcile(image(3, &created(TOPIC, 2)), NOW);
+        assert_eq!(append(&life.replica(TOPIC), "b"), Ok(0));
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_and_takes_its_directory_offline() {
     let disk = Arc::new(FaultDisk::new(4));
