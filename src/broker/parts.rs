@@ -199,25 +199,10 @@ pub fn node(parts: &Parts, metadata: Metadata) -> Arc<Node> {
         clock: parts.clock,
         metadata,
         replicas: parts.table.clone(),
-        groups: Arc::new(Groups::new(group_config(&config), parts.clock)),
+        groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock)),
         dirs: parts.dirs.clone(),
         fetch_sessions: Sessions::new(config.max_incremental_fetch_session_cache_slots.max(0) as usize),
         producer_ids: Default::default(),
         config,
     })
-}
-
-fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let millis = |ms: i64| Duration::from_millis(ms.max(0) as u64);
-    GroupConfig {
-        partitions: config.offsets_topic.partitions,
-        min_session_timeout: millis(config.group_min_session_timeout_ms.into()),
-        max_session_timeout: millis(config.group_max_session_timeout_ms.into()),
-        initial_rebalance_delay: millis(config.group_initial_rebalance_delay_ms.into()),
-        max_size: config.group_max_size.max(0) as usize,
-        offset_metadata_max_bytes: config.offset_metadata_max_bytes.max(0) as usize,
-        offsets_retention: Duration::from_secs(60 * config.offsets_retention_minutes.max(0) as u64),
-        offsets_retention_check_interval: millis(config.offsets_retention_check_interval_ms),
-        commit_timeout: millis(config.offsets_commit_timeout_ms.into()),
-    }
 }

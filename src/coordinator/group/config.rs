@@ -3,6 +3,11 @@
 use crate::config::BrokerConfig;
 use std::time::Duration;
 
+/// What members may have one shard hold: their protocols and assignments, and the ids that they were given. A broker has
+/// as many shards as it leads partitions of `__consumer_offsets`. A generation of a group has to fit into one record
+/// anyway, so that this is room for dozens of groups that are as large as can be.
+const HELD_MAX_BYTES: usize = 64 << 20;
+
 /// Named after Kafka's keys.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
@@ -16,6 +21,8 @@ pub struct GroupConfig {
     pub initial_rebalance_delay: Duration,
     /// `group.max.size`: members
     pub max_size: usize,
+    /// Bytes that a shard holds for the members of its groups; not a key.
+    pub held_max_bytes: usize,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`
@@ -35,6 +42,7 @@ impl From<&BrokerConfig> for GroupConfig {
             max_session_timeout: ms(config.group_max_session_timeout_ms.into()),
             initial_rebalance_delay: ms(config.group_initial_rebalance_delay_ms.into()),
             max_size: usize::try_from(config.group_max_size).unwrap_or(1),
+            held_max_bytes: HELD_MAX_BYTES,
             offset_metadata_max_bytes: usize::try_from(config.offset_metadata_max_bytes).unwrap_or_default(),
             offsets_retention: ms(i64::from(config.offsets_retention_minutes) * 60_000),
             offsets_retention_check_interval: ms(config.offsets_retention_check_interval_ms),

@@ -48,6 +48,8 @@ pub struct GroupMachine {
     pub(super) groups: HashMap<String, Entry>,
     pub(super) offsets: Offsets,
     pub(super) cleanup: Cleanup,
+    /// About the bytes that are held for the members of all groups.
+    held: usize,
     /// When to look at which group; an entry may be early, or stale, but a group's deadline never comes before its entry.
     alarms: BTreeSet<(Mono, String)>,
 }
@@ -66,6 +68,7 @@ impl GroupMachine {
             groups: HashMap::new(),
             offsets: Offsets::default(),
             cleanup: Cleanup::default(),
+            held: 0,
             alarms: BTreeSet::new(),
         }
     }
@@ -103,8 +106,10 @@ impl GroupMachine {
         work: impl FnOnce(&mut Classic, &mut Turn<'_>) -> T,
     ) -> Option<(T, Output<Event, Reply>)> {
         let entry = self.groups.get_mut(group)?;
-        let mut turn = Turn::new(group, &self.config, now);
+        let mut turn = Turn::new(group, &self.config, now, self.held);
+        self.held -= entry.held(group);
         let result = work(&mut entry.classic, &mut turn);
+        self.held += entry.held(group);
         let (wake, out) = (turn.wake, turn.out);
         let void = entry.classic.is_void() && self.offsets.of(group).is_none();
         match wake {
@@ -212,9 +217,21 @@ impl GroupMachine {
         out
     }
 
+    /// That what is held is what all groups hold.
+    #[cfg(test)]
+    pub fn check_held(&self) {
+        let held: usize = self.groups.iter().map(|(group, entry)| entry.held(group)).sum();
+        assert_eq!(self.held, held);
+    }
+
     fn apply_group(&mut self, group: &str, value: Option<&super::records::GroupMetadata>) {
+        self.held -= self.groups.get(group).map_or(0, |entry| entry.held(group));
         match value {
-            Some(value) => self.groups.entry(group.to_owned()).or_default().classic.apply(value),
+            Some(value) => {
+                let entry = self.groups.entry(group.to_owned()).or_default();
+                entry.classic.apply(value);
+                self.held += entry.held(group);
+            }
             None => {
                 self.groups.remove(group);
                 // Offsets that are left belong to a group still, one without members.
@@ -222,6 +239,16 @@ impl GroupMachine {
                     self.groups.entry(group.to_owned()).or_default();
                 }
             }
+        }
+    }
+}
+
+impl Entry {
+    /// With the group's name, which is kept among the alarms too.
+    fn held(&self, group: &str) -> usize {
+        match self.classic.held() {
+            0 => 0,
+            held => held + 2 * group.len(),
         }
     }
 }

@@ -14,14 +14,17 @@ pub struct Turn<'a> {
     pub group: &'a str,
     pub config: &'a GroupConfig,
     pub now: Now,
+    /// How many more bytes may be held for members of the shard.
+    pub room: usize,
     pub out: Output<Event, Reply>,
     /// The soonest deadline set in this step.
     pub wake: Option<Mono>,
 }
 
 impl<'a> Turn<'a> {
-    pub fn new(group: &'a str, config: &'a GroupConfig, now: Now) -> Self {
-        Turn { group, config, now, out: Output::default(), wake: None }
+    pub fn new(group: &'a str, config: &'a GroupConfig, now: Now, held: usize) -> Self {
+        let room = config.held_max_bytes.saturating_sub(held);
+        Turn { group, config, now, room, out: Output::default(), wake: None }
     }
 
     pub fn reply(&mut self, ticket: Ticket, reply: Reply) {

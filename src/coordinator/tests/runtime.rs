@@ -95,6 +95,7 @@ fn groups() -> Groups {
         max_session_timeout: Duration::from_secs(60),
         initial_rebalance_delay: Duration::ZERO,
         max_size: 10,
+        held_max_bytes: usize::MAX,
         offset_metadata_max_bytes: 100,
         offsets_retention: Duration::from_secs(3600),
         offsets_retention_check_interval: Duration::from_secs(3600),

@@ -19,6 +19,9 @@ impl Classic {
             turn.refuse_join(ticket, ErrorCode::GroupMaxSizeReached, "");
             return self.maybe_complete_join(turn);
         }
+        if !self.has_room(&join, turn) {
+            return turn.refuse_join(ticket, ErrorCode::GroupMaxSizeReached, &join.member);
+        }
         if !self.supports(&join) {
             return turn.refuse_join(ticket, ErrorCode::InconsistentGroupProtocol, &join.member);
         }
@@ -40,6 +43,13 @@ impl Classic {
             }
             State::CompletingRebalance | State::Stable => known.is_some() || self.members.len() < max,
         }
+    }
+
+    /// Does what it says fit among what all members of the shard say?
+    fn has_room(&self, join: &Join, turn: &Turn<'_>) -> bool {
+        let successor = join.instance.as_deref().and_then(|instance| self.static_member(instance));
+        let before = self.members.get(successor.unwrap_or(&join.member));
+        join.weight() <= before.map_or(0, Member::weight).saturating_add(turn.room)
     }
 
     /// The group's type, and at least one protocol that all members support.
@@ -76,7 +86,7 @@ impl Classic {
 
     fn join_known(&mut self, join: Join, ticket: Ticket, turn: &mut Turn<'_>) {
         let id = join.member.clone();
-        if self.pending.contains_key(&id) && join.instance.is_none() {
+        if self.pending.contains(&id) && join.instance.is_none() {
             return self.add_member(join, id, ticket, turn);
         }
         if let Err(error) = self.check_member(&id, join.instance.as_deref()) {

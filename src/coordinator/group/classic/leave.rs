@@ -34,7 +34,7 @@ impl Classic {
             let current = instance.and_then(|instance| self.static_member(instance));
             return current.map(str::to_owned).ok_or(ErrorCode::UnknownMemberId);
         }
-        if !self.pending.contains_key(member) {
+        if !self.pending.contains(member) {
             self.check_member(member, instance)?;
         }
         Ok(member.to_owned())

@@ -11,6 +11,12 @@ use std::time::Duration;
 /// How long a member that has no id yet, and so cannot send heartbeats, may wait for its first generation.
 pub const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// About what a member takes beside the texts and bytes of its client; what one protocol takes; and in how many places
+/// an id or a protocol's name is kept.
+pub const MEMBER_BYTES: usize = 512;
+const PROTOCOL_BYTES: usize = 128;
+pub const TEXT_COPIES: usize = 2;
+
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Static members have one (KIP-345).
@@ -96,6 +102,13 @@ impl Member {
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
     }
 
+    /// About the memory for what it said.
+    pub fn weight(&self) -> usize {
+        let texts =
+            self.client_id.len() + self.client_host.len() + self.instance.as_ref().map_or(0, String::len);
+        texts + protocols_weight(&self.protocols)
+    }
+
     pub fn protocol_names(&self) -> impl Iterator<Item = &str> {
         self.protocols.iter().map(|(name, _)| name.as_str())
     }
@@ -143,6 +156,21 @@ impl Member {
     pub fn is_waiting(&self) -> bool {
         !self.is_new && (self.join.is_some() || self.sync.is_some())
     }
+}
+
+impl Join {
+    /// What the member will weigh.
+    pub fn weight(&self) -> usize {
+        let texts =
+            self.client_id.len() + self.client_host.len() + self.instance.as_ref().map_or(0, String::len);
+        texts + protocols_weight(&self.protocols)
+    }
+}
+
+fn protocols_weight(protocols: &[(String, Bytes)]) -> usize {
+    let weight =
+        |(name, metadata): &(String, Bytes)| PROTOCOL_BYTES + TEXT_COPIES * name.len() + metadata.len();
+    MEMBER_BYTES + protocols.iter().map(weight).sum::<usize>()
 }
 
 fn millis(millis: i32) -> Duration {

@@ -1,7 +1,9 @@
 //! The members of a group, and what is counted over them, so that no join has to look at all others.
 
 use super::Member;
+use super::member::TEXT_COPIES;
 use crate::coordinator::group::command::Join;
+use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, btree_map};
 use std::ops::Deref;
 
@@ -11,6 +13,7 @@ pub struct Members {
     by_id: BTreeMap<String, Member>,
     /// How many members support a protocol.
     supporters: HashMap<String, usize>,
+    held: usize,
 }
 
 impl Deref for Members {
@@ -22,12 +25,22 @@ impl Deref for Members {
 }
 
 impl Members {
+    /// About the bytes that all of them take.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    pub(super) fn assignments_held(&self) -> usize {
+        self.values().map(|member| member.assignment.len()).sum()
+    }
+
     pub(super) fn all_support(&self, protocol: &str) -> bool {
         self.supporters.get(protocol).copied().unwrap_or_default() == self.len()
     }
 
     pub(super) fn insert(&mut self, id: String, member: Member) {
         self.remove(&id);
+        self.held += weight(&id, &member);
         for name in member.protocol_names() {
             *self.supporters.entry(name.to_owned()).or_default() += 1;
         }
@@ -36,6 +49,7 @@ impl Members {
 
     pub(super) fn remove(&mut self, id: &str) -> Option<Member> {
         let member = self.by_id.remove(id)?;
+        self.held -= weight(id, &member);
         for name in member.protocol_names() {
             let Some(count) = self.supporters.get_mut(name) else { continue };
             *count -= 1;
@@ -60,6 +74,11 @@ impl Members {
         }
     }
 
+    pub(super) fn withdraw_assignments(&mut self) {
+        self.held -= self.assignments_held();
+        self.values_mut().for_each(|member| member.assignment = Bytes::new());
+    }
+
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Member> {
         self.by_id.get_mut(id)
     }
@@ -81,6 +100,10 @@ impl Members {
     pub fn are_counted(&self) -> bool {
         let mut again = Members::default();
         self.iter().for_each(|(id, member)| again.insert(id.clone(), member.clone()));
-        again.supporters == self.supporters
+        again.supporters == self.supporters && again.held == self.held
     }
+}
+
+fn weight(id: &str, member: &Member) -> usize {
+    TEXT_COPIES * id.len() + member.weight() + member.assignment.len()
 }

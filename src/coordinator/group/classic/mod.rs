@@ -15,6 +15,7 @@ mod join;
 mod leave;
 mod member;
 mod members;
+mod pending;
 mod rebalance;
 mod sync;
 mod timers;
@@ -23,7 +24,8 @@ use super::subscription;
 use crate::types::{ErrorCode, Mono, Wall};
 pub use member::Member;
 use members::Members;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use pending::Pending;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +62,7 @@ pub struct Classic {
     pub members: Members,
     /// Whether the log has a record of this group.
     recorded: bool,
-    /// Ids given out with `MemberIdRequired`, until the deadline.
-    pending: BTreeMap<String, Mono>,
+    pending: Pending,
     /// Members of this generation that have not synced yet, and until when they may.
     unsynced: BTreeSet<String>,
     sync_deadline: Option<Mono>,
@@ -102,6 +103,11 @@ impl Classic {
         self.is_abandoned() && !self.recorded
     }
 
+    /// About the bytes that are held for those who are in, or about to be.
+    pub fn held(&self) -> usize {
+        self.members.held() + self.pending.held()
+    }
+
     pub fn is_consumer(&self) -> bool {
         self.protocol_type.as_deref() == Some(subscription::CONSUMER)
     }
@@ -119,7 +125,7 @@ impl Classic {
     /// The soonest of all deadlines.
     pub fn deadline(&self) -> Option<Mono> {
         let sessions = self.members.values().filter_map(|member| member.session);
-        let pending = self.pending.values().copied();
+        let pending = self.pending.deadlines();
         let timer = self.join_timer.map(|timer| timer.at);
         sessions.chain(pending).chain(timer).chain(self.sync_deadline).min()
     }

@@ -4,7 +4,6 @@ use super::{Classic, JoinTimer, Member, State};
 use crate::coordinator::group::command::Joined;
 use crate::coordinator::group::turn::Turn;
 use crate::types::ErrorCode;
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -65,8 +64,8 @@ impl Classic {
 
     /// Those who wait for their part in a generation that will not be must join again.
     fn withdraw_assignments(&mut self, turn: &mut Turn<'_>) {
+        self.members.withdraw_assignments();
         for member in self.members.values_mut() {
-            member.assignment = Bytes::new();
             if let Some(ticket) = member.sync.take() {
                 turn.refuse_sync(ticket, ErrorCode::RebalanceInProgress);
                 member.renew_session(turn);

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 impl Classic {
     pub fn sync(&mut self, sync: Sync, ticket: Ticket, turn: &mut Turn<'_>) {
-        if let Err(error) = self.check_sync(&sync) {
+        if let Err(error) = self.check_sync(&sync, turn) {
             return turn.refuse_sync(ticket, error);
         }
         self.has_synced(&sync.member);
@@ -35,7 +35,7 @@ impl Classic {
         }
     }
 
-    fn check_sync(&self, sync: &Sync) -> Result<(), ErrorCode> {
+    fn check_sync(&self, sync: &Sync, turn: &Turn<'_>) -> Result<(), ErrorCode> {
         if self.is_empty() {
             return Err(ErrorCode::UnknownMemberId);
         }
@@ -48,8 +48,17 @@ impl Classic {
         }
         match self.state {
             State::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
+            State::CompletingRebalance if !self.has_room_for(&sync.assignments, turn) => {
+                Err(ErrorCode::GroupMaxSizeReached)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Do these assignments fit among what is held for all members of the shard, in the place of the last ones?
+    fn has_room_for(&self, assignments: &[(String, Bytes)], turn: &Turn<'_>) -> bool {
+        let wanted: usize = assignments.iter().map(|(_, assignment)| assignment.len()).sum();
+        wanted <= turn.room || wanted <= self.members.assignments_held().saturating_add(turn.room)
     }
 
     /// Recording the generation makes it stable. If the log refuses, all who wait are failed, and as if they had not

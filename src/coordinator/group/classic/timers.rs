@@ -18,9 +18,8 @@ impl Classic {
     }
 
     fn expire_pending(&mut self, turn: &mut Turn<'_>) {
-        let before = self.pending.len();
-        self.pending.retain(|_, deadline| *deadline > turn.now.mono);
-        if self.pending.len() < before && self.state == State::PreparingRebalance && self.all_joined() {
+        if self.pending.expire(turn.now.mono) && self.state == State::PreparingRebalance && self.all_joined()
+        {
             self.complete_join(turn);
         }
     }

@@ -35,6 +35,7 @@ pub fn config() -> GroupConfig {
         max_session_timeout: Duration::from_secs(1800),
         initial_rebalance_delay: Duration::from_secs(3),
         max_size: usize::MAX,
+        held_max_bytes: usize::MAX,
         offset_metadata_max_bytes: 4096,
         offsets_retention: Duration::from_secs(7 * 24 * 3600),
         offsets_retention_check_interval: Duration::from_secs(600),

@@ -47,6 +47,7 @@ impl Runner {
     fn configure(&mut self, args: &Args<'_>) {
         let mut config = config();
         config.max_size = args.number("max-size", usize::MAX as i64) as usize;
+        config.held_max_bytes = args.number("held-max", i64::MAX) as usize;
         config.initial_rebalance_delay = Duration::from_millis(args.number("initial-delay", 3000) as u64);
         config.offset_metadata_max_bytes = args.number("metadata-max", 4096) as usize;
         config.offsets_retention = Duration::from_millis(args.number("retention", 604_800_000) as u64);

@@ -226,6 +226,7 @@ impl World {
             .iter()
             .map(|(id, entry)| (id.clone(), entry.classic.generation))
             .collect();
+        self.driver.machine.check_held();
         let deadline = self.driver.machine.next_deadline();
         for entry in self.driver.machine.groups.values() {
             assert!(entry.classic.deadline().is_none_or(|at| deadline.is_some_and(|next| next <= at)));
