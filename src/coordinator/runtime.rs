@@ -68,7 +68,7 @@ impl<M: Machine> Coordinator<M> {
         self.answer(&shard, shard.submit(command)?).await
     }
 
-    /// Asks every shard that is loaded; shards that are lost meanwhile are left out.
+    /// Asks every shard; those that are lost, or cannot be loaded, are left out.
     pub async fn ask_all(&self, command: impl Fn() -> M::Command) -> Result<Vec<M::Reply>, ErrorCode> {
         let shards: Vec<_> = self.shards.lock().values().cloned().collect();
         let mut replies = Vec::with_capacity(shards.len());

@@ -16,8 +16,10 @@ type Outcome<R> = Result<(R, Offset), ErrorCode>;
 pub(super) type Answer<R> = oneshot::Receiver<Outcome<R>>;
 pub(super) type Make<M> = Arc<dyn Fn() -> M + Send + Sync>;
 
-/// How long to leave a log alone that refused what a timer wanted to append, or that could not be loaded.
+/// How long to leave a log alone that refused what a timer wanted to append, or, at first, that could not be loaded.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest that a log is left alone that cannot be loaded again and again.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Ticks under one hold of the lock, so that commands get their turn.
 const TICKS_AT_ONCE: usize = 64;
 
@@ -33,10 +35,16 @@ pub(super) struct Shard<M: Machine> {
 }
 
 enum State<M: Machine> {
-    /// With what was told meanwhile.
-    Loading(Vec<M::Command>),
+    Loading(Loading<M>),
     Active(Active<M>),
     Closed,
+}
+
+struct Loading<M: Machine> {
+    /// What was told meanwhile.
+    told: Vec<M::Command>,
+    /// The log could not be read; that is tried again, but nobody can say when it ends, if ever.
+    failed: bool,
 }
 
 struct Active<M: Machine> {
@@ -66,7 +74,7 @@ impl<M: Machine> Shard<M> {
         clock: Clock,
         make: Make<M>,
     ) -> Self {
-        let state = Mutex::new(State::Loading(Vec::new()));
+        let state = Mutex::new(State::loading());
         Shard { partition, epoch, log, clock, make, state, wake: Notify::new() }
     }
 
@@ -87,7 +95,10 @@ impl<M: Machine> Shard<M> {
     pub(super) fn submit(&self, command: M::Command) -> Result<Answer<M::Reply>, ErrorCode> {
         let mut state = self.state.lock();
         let active = match &mut *state {
-            State::Loading(_) => return Err(ErrorCode::CoordinatorLoadInProgress),
+            State::Loading(Loading { failed: false, .. }) => {
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
+            State::Loading(_) => return Err(ErrorCode::NotCoordinator),
             State::Closed => return Err(ErrorCode::NotCoordinator),
             State::Active(active) => active,
         };
@@ -97,7 +108,7 @@ impl<M: Machine> Shard<M> {
         let sooner = active.machine.next_deadline().is_some_and(|deadline| deadline < before);
         let lost = active.lost;
         if lost {
-            *state = State::Loading(Vec::new());
+            *state = State::loading();
         }
         if lost || sooner {
             self.wake.notify_one();
@@ -107,8 +118,8 @@ impl<M: Machine> Shard<M> {
 
     /// Like [`Shard::submit`], without an answer, and kept for later if the shard still loads.
     pub(super) fn tell(&self, command: M::Command) {
-        if let State::Loading(told) = &mut *self.state.lock() {
-            return told.push(command);
+        if let State::Loading(loading) = &mut *self.state.lock() {
+            return loading.told.push(command);
         }
         // A closed shard has no use for it, and nobody waits for the answer.
         let _ = self.submit(command);
@@ -141,26 +152,26 @@ impl<M: Machine> Shard<M> {
         Ok(())
     }
 
-    /// Reads the log until that succeeds; `false` once the shard is closed, as it is when its epoch is over: whoever says
-    /// so from outside may be late, or was early.
+    /// Reads the log until that succeeds; `false` once the shard is closed or its epoch over.
     async fn load(self: Arc<Self>) -> bool {
+        let mut pause = RETRY_AFTER;
         loop {
             let shard = self.clone();
             let loaded = tokio::task::spawn_blocking(move || shard.replay()).await;
-            match loaded {
+            let error = match loaded {
                 Ok(Ok((machine, end))) => return self.activate(machine, end),
-                Ok(Err(ErrorCode::NotLeaderOrFollower)) => self.close(),
-                Ok(Err(error)) => {
-                    tracing::warn!(partition = self.partition, %error, "a coordinator's log did not load");
-                }
+                Ok(Err(error)) => error,
                 Err(panic) => {
-                    tracing::error!(partition = self.partition, %panic, "loading a coordinator failed")
+                    tracing::error!(partition = self.partition, %panic, "loading a coordinator failed");
+                    ErrorCode::UnknownServerError
                 }
-            }
-            if self.is_closed() {
+            };
+            if !self.failed_to_load(error) {
                 return false;
             }
-            tokio::time::sleep(RETRY_AFTER).await;
+            // Woken when the shard is closed; looking too early does no harm.
+            let _ = tokio::time::timeout(pause, self.wake.notified()).await;
+            pause = RETRY_AFTER_MAX.min(2 * pause);
         }
     }
 
@@ -183,8 +194,8 @@ impl<M: Machine> Shard<M> {
 
     fn activate(&self, mut machine: M, end: Offset) -> bool {
         let mut state = self.state.lock();
-        let State::Loading(told) = &mut *state else { return false };
-        let told = std::mem::take(told);
+        let State::Loading(loading) = &mut *state else { return false };
+        let told = std::mem::take(&mut loading.told);
         let now = self.clock.now();
         machine.loaded(now);
         let mut active = Active::new(machine, end);
@@ -192,12 +203,21 @@ impl<M: Machine> Shard<M> {
             let (ticket, _) = active.ticket();
             self.decide(&mut active, Input::Command(command, ticket), now);
         }
-        *state = if active.lost { State::Loading(Vec::new()) } else { State::Active(active) };
+        *state = if active.lost { State::loading() } else { State::Active(active) };
         true
     }
 
-    fn is_closed(&self) -> bool {
-        matches!(*self.state.lock(), State::Closed)
+    /// Whether it is worth trying again.
+    fn failed_to_load(&self, error: ErrorCode) -> bool {
+        let mut state = self.state.lock();
+        let State::Loading(loading) = &mut *state else { return false };
+        tracing::warn!(partition = self.partition, %error, "a coordinator's log did not load");
+        loading.failed = true;
+        if error == ErrorCode::NotLeaderOrFollower {
+            // The epoch is over: the next one has a shard of its own.
+            *state = State::Closed;
+        }
+        matches!(*state, State::Loading(_))
     }
 
     /// Ticks at each deadline, until the state is closed or given up.
@@ -228,11 +248,17 @@ impl<M: Machine> Shard<M> {
                 active.not_before = now.mono.plus(RETRY_AFTER);
             }
             if active.lost {
-                *state = State::Loading(Vec::new());
+                *state = State::loading();
                 return Next::Stop;
             }
         }
         Next::Again
+    }
+}
+
+impl<M: Machine> State<M> {
+    fn loading() -> Self {
+        State::Loading(Loading { told: Vec::new(), failed: false })
     }
 }
 

@@ -70,7 +70,8 @@ impl Groups {
         }
     }
 
-    /// While the group loads a member is told that all is well: it must not rejoin for that.
+    /// While the group loads a member is told that all is well: it must not rejoin for that. Once loading has failed it is
+    /// sent to look for another coordinator.
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> HeartbeatReply {
         match self.named(&heartbeat.group.clone(), Command::Heartbeat(heartbeat)).await {
             Ok(Reply::Heartbeat(reply)) => reply,

@@ -23,6 +23,8 @@ struct MemoryLog {
     state: watch::Sender<(LeaderEpoch, Offset)>,
     /// Loading waits for a word on this, if there is one.
     gate: Mutex<Option<mpsc::Receiver<()>>>,
+    /// Loading fails like this.
+    broken: Mutex<Option<ErrorCode>>,
 }
 
 impl MemoryLog {
@@ -33,6 +35,7 @@ impl MemoryLog {
             refuse: Mutex::default(),
             state,
             gate: Mutex::default(),
+            broken: Mutex::default(),
         })
     }
 
@@ -68,6 +71,9 @@ impl ShardLog for MemoryLog {
         }
         if self.state.borrow().0 != epoch {
             return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if let Some(error) = *self.broken.lock() {
+            return Err(error);
         }
         let records = self.records.lock().clone();
         let end = records.len() as Offset;
@@ -176,6 +182,11 @@ async fn settle(groups: &Groups, session: Duration) -> Joined {
     joined
 }
 
+/// From a member that is not there.
+fn nobody() -> Heartbeat {
+    Heartbeat { group: "g".to_owned(), member: "m".to_owned(), instance: None, generation: 1 }
+}
+
 fn heartbeat(joined: &Joined) -> Heartbeat {
     let (member, generation) = (joined.member.clone(), joined.generation);
     Heartbeat { group: "g".to_owned(), member, instance: None, generation }
@@ -209,16 +220,7 @@ async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     let groups = groups();
     groups.elected(0, 2, log.clone());
     assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::CoordinatorLoadInProgress));
-    let nobody = Joined {
-        member: "m".to_owned(),
-        generation: 1,
-        protocol_type: None,
-        protocol: None,
-        leader: String::new(),
-        skip_assignment: false,
-        members: Vec::new(),
-    };
-    assert_eq!(groups.heartbeat(heartbeat(&nobody)).await, Ok(()), "nobody shall rejoin for this");
+    assert_eq!(groups.heartbeat(nobody()).await, Ok(()), "nobody shall rejoin for this");
     groups.topics_deleted(TopicsDeleted { names: vec!["t".to_owned()] });
     open.send(()).unwrap();
     until_loaded(&groups).await;
@@ -227,6 +229,45 @@ async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     }
     log.commit_all();
     assert_eq!(fetched(&groups).await, -1, "the topic is gone, and so is its offset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_cannot_load_stands_in_nobodys_way_and_is_tried_again() {
+    let (healthy, broken) = (MemoryLog::new(), MemoryLog::new());
+    let groups = loaded(&broken).await;
+    groups.elected(1, 1, healthy.clone());
+    until_loaded(&groups).await;
+    broken.lead(2);
+    *broken.broken.lock() = Some(ErrorCode::KafkaStorageError);
+    groups.elected(0, 2, broken.clone());
+    while groups.heartbeat(nobody()).await == Ok(()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(groups.heartbeat(nobody()).await, Err(ErrorCode::NotCoordinator));
+    assert_eq!(groups.list(ListGroups::default()).await, Ok(Vec::new()), "of the other shard");
+    *broken.broken.lock() = None;
+    while groups.fetch(fetch()).await == Err(ErrorCode::NotCoordinator) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(fetched(&groups).await, -1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn loading_ends_with_its_epoch() {
+    let log = MemoryLog::new();
+    *log.broken.lock() = Some(ErrorCode::NotLeaderOrFollower);
+    let groups = groups();
+    groups.elected(0, 1, log.clone());
+    while groups.heartbeat(nobody()).await == Ok(()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    *log.broken.lock() = None;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(groups.heartbeat(nobody()).await, Err(ErrorCode::NotCoordinator), "it is not led any more");
+    groups.elected(0, 2, log.clone());
+    log.lead(2);
+    until_loaded(&groups).await;
+    assert_eq!(fetched(&groups).await, -1);
 }
 
 #[tokio::test(start_paused = true)]
