@@ -1,6 +1,6 @@
 //! DescribeGroups, ListGroups, DeleteGroups.
 
-use super::{ask, code, string, text};
+use super::{ask, code, string, text, together};
 use crate::api::context::Context;
 use crate::api::merged::first_of_each;
 use crate::api::{Api, Reply, operations};
@@ -41,12 +41,11 @@ fn names(groups: Vec<GroupId>) -> Vec<String> {
 }
 
 async fn describe_all(groups: Arc<Groups>, names: Vec<String>) -> Vec<(String, DescribeReply)> {
-    let mut replies = Vec::with_capacity(names.len());
-    for group in names {
+    let describe = async |group: String| {
         let reply = groups.describe(DescribeGroup { group: group.clone() }).await;
-        replies.push((group, reply));
-    }
-    replies
+        (group, reply)
+    };
+    together(names.into_iter().map(describe)).await
 }
 
 fn described(version: i16, name: String, reply: DescribeReply, operations: i32) -> DescribedGroup {
@@ -126,10 +125,9 @@ impl Api for DeleteGroupsRequest {
 }
 
 async fn delete_all(groups: Arc<Groups>, names: Vec<String>) -> Vec<(String, DeleteGroupReply)> {
-    let mut replies = Vec::with_capacity(names.len());
-    for group in names {
+    let delete = async |group: String| {
         let reply = groups.delete(DeleteGroup { group: group.clone() }).await;
-        replies.push((group, reply));
-    }
-    replies
+        (group, reply)
+    };
+    together(names.into_iter().map(delete)).await
 }

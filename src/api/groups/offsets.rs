@@ -1,6 +1,6 @@
 //! OffsetCommit, OffsetFetch, OffsetDelete.
 
-use super::{ask, code, code_of, name_of, string, text};
+use super::{ask, code, code_of, name_of, string, text, together};
 use crate::api::context::Context;
 use crate::api::merged::{Merged, first_of_each, merged};
 use crate::api::topics::by_name;
@@ -150,11 +150,7 @@ async fn fetch_one(groups: Handle, question: FetchOffsets) -> (FetchOffsets, Fet
 }
 
 async fn fetch_all(groups: Handle, questions: Vec<FetchOffsets>) -> Vec<(FetchOffsets, FetchReply)> {
-    let mut answers = Vec::with_capacity(questions.len());
-    for question in questions {
-        answers.push(fetch_one(groups.clone(), question).await);
-    }
-    answers
+    together(questions.into_iter().map(|question| fetch_one(groups.clone(), question))).await
 }
 
 fn group_question(group: OffsetFetchRequestGroup, require_stable: bool) -> FetchOffsets {
