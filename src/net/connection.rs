@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use super::budget::Charge;
+use super::hang_up::HangUp;
 use super::reader::{ReadError, Reader};
 use super::registry::{Phase, Place};
 use super::replies::Replies;
@@ -75,6 +76,7 @@ pub(super) async fn run<S: Service>(
     let mut connection = Connection {
         replies: Replies::default(),
         patience: Patience::new(shared.settings.max_idle),
+        hang_up: HangUp::default(),
         place,
         peer: peer.clone(),
         shared: shared.clone(),
@@ -91,6 +93,7 @@ pub(super) async fn run<S: Service>(
 struct Connection {
     replies: Replies,
     patience: Patience,
+    hang_up: HangUp,
     place: Place,
     peer: Arc<Peer>,
     shared: Arc<Shared>,
@@ -149,8 +152,11 @@ impl Connection {
             if phase == Phase::Closing || self.send(cx, output)? && phase == Phase::Draining {
                 return Poll::Ready(Err(End::Stopped));
             }
-            if phase == Phase::Serving
-                && !self.replies.full()
+            if self.replies.full() {
+                if self.hang_up.poll(cx, output).is_ready() {
+                    return Poll::Ready(Err(End::Read(ReadError::Eof)));
+                }
+            } else if phase == Phase::Serving
                 && let Poll::Ready(frame) = next.as_mut().poll(cx)
             {
                 return Poll::Ready(Ok(frame?));
@@ -215,18 +221,12 @@ impl Patience {
         self.since = Instant::now();
     }
 
-    /// Ready once it has run out. A client that waits for a parked reply is not idle.
+    /// Ready once it has run out. As in Kafka a client that only waits for a parked reply is idle too: it may have vanished
+    /// without a word.
     fn poll(&mut self, cx: &mut Context<'_>, replies: &Replies) -> Poll<End> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let expired = self.since.elapsed() >= self.limit;
-            if expired && replies.blocked() {
-                return Poll::Ready(End::Stalled);
-            }
-            if expired && replies.is_empty() {
-                return Poll::Ready(End::Idle);
-            }
-            if expired {
-                self.renew();
+            if self.since.elapsed() >= self.limit {
+                return Poll::Ready(if replies.blocked() { End::Stalled } else { End::Idle });
             }
             self.timer.as_mut().reset(self.since + self.limit);
         }

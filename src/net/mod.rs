@@ -3,6 +3,7 @@
 mod accept;
 pub mod budget;
 mod connection;
+mod hang_up;
 pub mod listener;
 mod quiet;
 mod reader;

@@ -64,10 +64,6 @@ impl Replies {
         !self.sending.is_empty()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.sending.is_empty() && self.waiting.is_empty()
-    }
-
     /// Whether anything was sent since the last call.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progress)

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BufMut;
+use tokio::io::AsyncWriteExt;
 
 use super::toy::{BIG_REPLY, Client, Toy, peer_request, request, serve, settings, soon, until};
 use crate::net::{BindError, Listener};
@@ -69,6 +70,28 @@ async fn a_client_that_goes_takes_its_parked_replies_along() {
     until(|| toy.parked.load(Ordering::SeqCst) == 3).await;
     drop(client);
     until(|| toy.parked.load(Ordering::SeqCst) == 0 && server.connections() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_is_noticed_although_it_is_not_read_any_more() {
+    let toy = Toy::default();
+    let (_server, address) = serve(settings(), &toy);
+    let mut client = Client::connect(address).await;
+    let flood: Vec<u8> = (0..2_000).flat_map(|id| request(id, b"l and more")).collect();
+    client.send(&flood).await;
+    until(|| toy.parked.load(Ordering::SeqCst) == 256).await;
+    client.0.shutdown().await.unwrap();
+    client.closed().await;
+    until(|| toy.parked.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_reply_does_not_keep_a_silent_client() {
+    let settings = crate::net::Settings { max_idle: Duration::from_secs(60), ..settings() };
+    let (_server, address) = serve(settings, &Toy::default());
+    let mut client = Client::connect(address).await;
+    client.send(&request(1, b"l")).await;
+    client.closed().await;
 }
 
 /// Time stands still until nothing else is left to do, then jumps to the next timer: no test waits.
