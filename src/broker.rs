@@ -11,8 +11,10 @@ mod metadata_thread;
 mod parts;
 
 use crate::api::{self, Node};
-use crate::cluster::controller::{FenceBroker, RegisterBroker, UnfenceBroker};
-use crate::cluster::{Image, image};
+use crate::cluster::controller::{
+    BeginShutdown, DirectoriesFailed, FenceBroker, RegisterBroker, UnfenceBroker,
+};
+use crate::cluster::{Image, Metadata, image};
 use crate::config::Loaded;
 use crate::net::{BindError, Server};
 use crate::partition::keeper::{self, Keeper};
@@ -27,7 +29,7 @@ use parts::Parts;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::dirs::DirsError;
+use storage::dirs::{DirsError, LogDirs};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -125,8 +127,12 @@ impl Broker {
         }
     }
 
-    /// Stops in order, so that the next start need not recover anything.
+    /// Stops in order: others lead before this node is silent, and the next start need not recover anything.
     pub async fn stop(self) {
+        if let Some(serving) = &self.serving {
+            serving.hand_over(&self.lane).await;
+        }
+        self.lane.hand_over().await;
         self.server.stop(GRACE).await;
         if let Some(serving) = self.serving {
             serving.stop(&self.parts, &self.lane).await;
@@ -149,7 +155,7 @@ impl Serving {
         parts.note_boot();
         let node = parts::node(parts, lane.metadata());
         let (stop, stopping) = watch::channel(false);
-        let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, &stopping);
+        let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, epoch, &stopping);
         tokio::spawn(forget_deleted(node.clone()));
         let serving = Serving { node, incarnation, epoch, chores, stop };
         serving.unfence(lane).await?;
@@ -167,6 +173,12 @@ impl Serving {
         metadata.submit(unfence).await.map_err(BrokerError::Refused)?;
         self.node.replicas.caught_up(metadata.image().applied.index).await;
         Ok(())
+    }
+
+    /// Lets others lead what they can. Without a controller the broker is fenced by its silence.
+    async fn hand_over(&self, lane: &MetadataLane) {
+        let shutdown = BeginShutdown { id: self.node.id, epoch: self.epoch };
+        let _ = timeout(FENCING, lane.metadata().submit(shutdown)).await;
     }
 
     async fn stop(self, parts: &Parts, lane: &MetadataLane) {
@@ -277,6 +289,7 @@ fn run_chores(
     reconciler: Reconciler,
     inboxes: Inboxes,
     incarnation: Uuid,
+    epoch: i64,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let (table, dirs, config) = (parts.table.clone(), parts.dirs.clone(), parts.config.clone());
@@ -284,6 +297,12 @@ fn run_chores(
     let metadata = node.metadata.clone();
     tokio::spawn(coordinate(node.clone(), inboxes.led));
     tokio::spawn(step_down_with_dirs(table, inboxes.news, parts.failures()));
+    tokio::spawn(tell_of_failed_dirs(
+        parts.dirs.clone(),
+        metadata.clone(),
+        (node.id, epoch),
+        parts.failures(),
+    ));
     vec![
         tokio::spawn(driver::run(reconciler, metadata, node.id, incarnation, parts.clock, stopping.clone())),
         tokio::spawn(keeper.run(stopping.clone())),
@@ -298,6 +317,23 @@ async fn step_down_with_dirs(
 ) {
     while failures.changed().await.is_ok() {
         reconcile::step_down_offline(&table, &news);
+    }
+}
+
+/// Tells the controller of directories that fail, so that other brokers lead what was in them. The next failure, or
+/// the next start, says it again if nobody heard it.
+async fn tell_of_failed_dirs(
+    dirs: Arc<LogDirs>,
+    metadata: Metadata,
+    (id, epoch): (i32, i64),
+    mut failures: watch::Receiver<usize>,
+) {
+    while failures.changed().await.is_ok() {
+        let failed = dirs.all().iter().filter(|dir| !dir.is_online());
+        let directories = failed.map(|dir| dir.id()).collect();
+        if let Err(code) = metadata.submit(DirectoriesFailed { id, epoch, directories }).await {
+            tracing::warn!(%code, "the controller was not told of a failed log directory");
+        }
     }
 }
 

@@ -264,6 +264,10 @@ fn membership(wire: &mut Wire, key: i16, version: i16) {
                 .with_member_id(member.clone())
                 .with_generation_id(generation)
                 .with_assignments(vec![own]);
+            let told = version >= 5;
+            let request = request
+                .with_protocol_type(told.then(|| text("consumer")))
+                .with_protocol_name(told.then(|| text("range")));
             let answer = wire.call(version, &request);
             assert_eq!((answer.error_code, &*answer.assignment), (0, &b"mine"[..]));
         }

@@ -24,6 +24,8 @@ const DIRECTORY: &str = "drave-metadata";
 /// Holds this node's id in the quorum: minted once per formatted directory, never used again by another.
 const NODE_ID: &str = "raft-node.id";
 const LOCK: &str = ".lock";
+/// How long one voter may take to take over.
+const HAND_OVER: Duration = Duration::from_millis(300);
 /// How long a stop waits for the disk. Whatever was answered is on it already.
 const GRACE: Duration = Duration::from_secs(5);
 /// After so long without a controller an operator wants to hear of it, again and again.
@@ -129,6 +131,22 @@ impl MetadataLane {
                 _ => LaneError::Failed("it stopped".into()),
             },
             Ok(why) = failure.wait_for(|failure| failure.is_some()) => LaneError::Failed(why.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Has another voter lead, if this node does, and there is one that takes over soon.
+    pub async fn hand_over(&self) {
+        let mut status = self.running.metadata.status();
+        let now = status.borrow().clone();
+        let others = now.voters.keys().filter(|id| **id != now.node_id);
+        for other in others {
+            if !status.borrow().is_leader() {
+                return;
+            }
+            self.running.quorum.transfer(*other).await;
+            let taken = |status: &raft::Status| status.leader.is_some_and(|leader| leader != status.node_id);
+            // One that lags does not take over.
+            let _ = tokio::time::timeout(HAND_OVER, status.wait_for(taken)).await;
         }
     }
 
