@@ -104,6 +104,16 @@ fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {
             let answer = wire.call(version, &DescribeClusterRequest::default());
             assert_eq!((answer.error_code, answer.brokers.len()), (0, 1));
         }
+        ApiKey::ElectLeaders => elections(wire, version),
+        ApiKey::AlterPartitionReassignments => reassignments(wire, version),
+        ApiKey::ListPartitionReassignments => {
+            let answer = wire.call(version, &ListPartitionReassignmentsRequest::default().with_topics(None));
+            assert_eq!((answer.error_code, answer.topics.len()), (0, 0));
+        }
+        ApiKey::UnregisterBroker => {
+            let answer = wire.call(version, &UnregisterBrokerRequest::default().with_broker_id(BrokerId(9)));
+            assert_eq!(answer.error_code, 102);
+        }
         ApiKey::DescribeProducers => describe_producers(wire, version),
         ApiKey::DescribeTopicPartitions => {
             let asked = describe_topic_partitions_request::TopicRequest::default().with_name(topic());
@@ -113,6 +123,32 @@ fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {
         }
         other => panic!("{other:?} is advertised and not tested"),
     }
+}
+
+fn elections(wire: &mut Wire, version: i16) {
+    use elect_leaders_request::TopicPartitions;
+    let asked = TopicPartitions::default().with_topic(topic()).with_partitions(vec![0, 7]);
+    let request = ElectLeadersRequest::default().with_topic_partitions(Some(vec![asked]));
+    let answer = wire.call(version, &request);
+    let results = &answer.replica_election_results[0].partition_result;
+    let codes: Vec<_> = results.iter().map(|result| (result.partition_id, result.error_code)).collect();
+    assert_eq!((answer.error_code, codes), (0, vec![(0, 84), (7, 3)]));
+    let answer = wire.call(version, &ElectLeadersRequest::default().with_topic_partitions(None));
+    assert_eq!(answer.replica_election_results.len(), 0);
+}
+
+fn reassignments(wire: &mut Wire, version: i16) {
+    use alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+    let partition = |index, brokers: Option<Vec<i32>>| {
+        let replicas = brokers.map(|brokers| brokers.into_iter().map(BrokerId).collect());
+        ReassignablePartition::default().with_partition_index(index).with_replicas(replicas)
+    };
+    let partitions = vec![partition(0, Some(vec![1])), partition(1, None), partition(1, Some(vec![9]))];
+    let asked = ReassignableTopic::default().with_name(topic()).with_partitions(partitions);
+    let answer = wire.call(version, &AlterPartitionReassignmentsRequest::default().with_topics(vec![asked]));
+    let partitions = &answer.responses[0].partitions;
+    let codes: Vec<_> = partitions.iter().map(|result| (result.partition_index, result.error_code)).collect();
+    assert_eq!((answer.error_code, codes), (0, vec![(0, 0), (1, 85), (1, 39)]));
 }
 
 fn produce(wire: &mut Wire, version: i16, id: uuid::Uuid) {

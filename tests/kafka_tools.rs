@@ -9,7 +9,7 @@
 //! orders                        its lines, with spaces collapsed and empty lines left out; * is any text, ... any lines
 //! ```
 //!
-//! `{address}`, `{port}`, `{data}` and `{deletions}` stand for this broker's own.
+//! `{address}`, `{port}`, `{data}`, `{deletions}` and `{moves}` stand for this broker's own.
 
 mod support;
 
@@ -47,6 +47,11 @@ fn offsets() {
 #[test]
 fn performance() {
     play("performance");
+}
+
+#[test]
+fn leaders() {
+    play("leaders");
 }
 
 #[test]
@@ -119,10 +124,14 @@ fn filled_in(text: &str, broker: &Broker) -> String {
     let deletions = broker.scratch().join("deletions.json");
     let json = r#"{"version": 1, "partitions": [{"topic": "orders", "partition": 0, "offset": 2}]}"#;
     std::fs::write(&deletions, json).unwrap();
+    let moves = broker.scratch().join("moves.json");
+    let json = r#"{"version": 1, "partitions": [{"topic": "orders", "partition": 0, "replicas": [1]}]}"#;
+    std::fs::write(&moves, json).unwrap();
     text.replace("{address}", &broker.address())
         .replace("{port}", &broker.port().to_string())
         .replace("{data}", &broker.data().display().to_string())
         .replace("{deletions}", &deletions.display().to_string())
+        .replace("{moves}", &moves.display().to_string())
 }
 
 fn steps(text: &str) -> Vec<Step<'_>> {

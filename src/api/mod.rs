@@ -4,9 +4,11 @@
 //! [`ROUTES`], so that what is advertised and what is handled cannot disagree.
 
 mod auto_create;
+mod brokers;
 mod configs;
 pub mod context;
 mod describe;
+mod elections;
 mod epochs;
 mod events;
 pub mod fetch;
@@ -19,6 +21,7 @@ mod operations;
 mod produce;
 pub mod producer_ids;
 mod producers;
+mod reassignments;
 mod records;
 mod reply;
 mod routes;

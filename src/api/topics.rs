@@ -90,7 +90,7 @@ fn failed(name: &TopicName, code: ErrorCode) -> CreatableTopicResult {
 }
 
 /// Waits until this broker's partitions are as its newest image says: what was made can be used at once.
-async fn settle(cx: &Context) {
+pub(super) async fn settle(cx: &Context) {
     cx.node.replicas.caught_up(cx.image().applied.index).await;
 }
 
