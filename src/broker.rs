@@ -156,7 +156,7 @@ impl Serving {
         let node = parts::node(parts, lane.metadata());
         let (stop, stopping) = watch::channel(false);
         let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, epoch, &stopping);
-        tokio::spawn(forget_deleted(node.clone()));
+        tokio::spawn(follow_topics(node.clone()));
         let serving = Serving { node, incarnation, epoch, chores, stop };
         serving.unfence(lane).await?;
         front.open(serving.node.clone());
@@ -344,13 +344,13 @@ async fn coordinate(node: Arc<Node>, mut led: mpsc::UnboundedReceiver<Leadership
     }
 }
 
-/// Has the groups forget what was committed for topics that are deleted.
-async fn forget_deleted(node: Arc<Node>) {
+/// Has the groups follow what becomes of topics.
+async fn follow_topics(node: Arc<Node>) {
     let mut images = node.metadata.watch();
     let mut seen = images.borrow_and_update().clone();
     while images.changed().await.is_ok() {
         let image = images.borrow_and_update().clone();
-        api::topics_gone(&node, &seen, &image);
+        api::topics_changed(&node, &seen, &image);
         seen = image;
     }
 }

@@ -13,21 +13,27 @@ pub fn leadership_changed(node: &Node, news: Leadership) {
     if *news.topic != *OFFSETS_TOPIC {
         return;
     }
-    if let Some(topic) = node.metadata.image().topics.by_name(OFFSETS_TOPIC) {
-        node.groups.set_partitions(topic.partition_count());
-    }
+    // Before the first group can be asked for.
+    count_partitions(node, &node.metadata.image());
     match news.leads {
         Some(replica) => node.groups.elected(news.partition, news.epoch, Arc::new(ReplicaLog(replica))),
         None => node.groups.resigned(news.partition, news.epoch),
     }
 }
 
-/// Has the groups forget what was committed for topics that `newer` has no more.
-pub fn topics_gone(node: &Node, older: &Image, newer: &Image) {
+/// Has the groups live on as many partitions as `newer` says, and forget what was committed for topics that it has no more.
+pub fn topics_changed(node: &Node, older: &Image, newer: &Image) {
+    count_partitions(node, newer);
     let gone = newer.topics.delta_since(&older.topics).gone;
     let name = |id| Some(older.topics.by_id(id)?.name.clone());
     let names: Vec<String> = gone.into_iter().filter_map(name).collect();
     if !names.is_empty() {
         node.groups.topics_deleted(TopicsDeleted { names });
+    }
+}
+
+fn count_partitions(node: &Node, image: &Image) {
+    if let Some(topic) = image.topics.by_name(OFFSETS_TOPIC) {
+        node.groups.set_partitions(topic.partition_count());
     }
 }

@@ -5,7 +5,9 @@ use crate::api::context::Context;
 use crate::api::merged::first_of_each;
 use crate::api::metadata::OFFSETS_TOPIC;
 use crate::api::{Api, Reply, auto_create};
-use crate::types::ErrorCode;
+use crate::cluster::Image;
+use crate::coordinator::group::hash;
+use crate::types::{self, ErrorCode};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -87,9 +89,48 @@ fn locate(cx: &Context, key_type: i8, key: &StrBytes) -> Result<Located, Refused
 
 fn leader_for(cx: &Context, group: &str) -> Option<Located> {
     let image = cx.image();
-    let topic = image.topics.by_name(OFFSETS_TOPIC)?;
-    let partition = topic.partition(cx.node.groups.partition_of(group))?;
-    let leader = image.brokers.get(partition.leader?).filter(|leader| !leader.fenced)?;
+    let leader = image.brokers.get(coordinator_of(&image, group)?).filter(|leader| !leader.fenced)?;
     let listener = leader.listener(&cx.peer.listener)?;
     Some(Located { node: BrokerId(leader.id), host: text(listener.host.clone()), port: listener.port.into() })
+}
+
+/// Whichever broker is asked: the metadata knows it, not what this broker happens to lead.
+fn coordinator_of(image: &Image, group: &str) -> Option<types::BrokerId> {
+    let topic = image.topics.by_name(OFFSETS_TOPIC)?;
+    topic.partition(hash::partition_of(group, topic.partition_count()))?.leader
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::change::{Change, PartitionChanged, TopicCreated};
+    use crate::cluster::image::PartitionImage;
+    use crate::types::Uuid;
+
+    fn led_by(leader: types::BrokerId, index: i32) -> PartitionImage {
+        PartitionImage {
+            index,
+            replicas: vec![],
+            isr: vec![],
+            elr: vec![],
+            leader: Some(leader),
+            last_known_leader: None,
+            leader_epoch: 1,
+            partition_epoch: 1,
+        }
+    }
+
+    #[test]
+    fn a_group_is_coordinated_where_its_partition_is_led() {
+        let mut image = Image::default();
+        assert_eq!(coordinator_of(&image, "g"), None);
+        let topic = Uuid::from_u128(1);
+        let created = Change::TopicCreated(TopicCreated { id: topic, name: OFFSETS_TOPIC.to_owned() });
+        let partition = |index| {
+            Change::PartitionChanged(PartitionChanged { topic, partition: led_by(10 + index, index) })
+        };
+        image.apply_all(&[created, partition(0), partition(1), partition(2)]).unwrap();
+        // "g" hashes to 103.
+        assert_eq!(coordinator_of(&image, "g"), Some(11));
+    }
 }

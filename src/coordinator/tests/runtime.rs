@@ -332,6 +332,41 @@ async fn losing_the_lead_fails_those_who_wait_for_other_members() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn members_go_on_with_their_generation_where_the_lead_went() {
+    let memory = MemoryLog::new();
+    let (here, there) = (loaded(&memory).await, groups());
+    let log = memory.clone();
+    let committer = tokio::spawn(async move {
+        loop {
+            log.commit_all();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let joined = settle(&here, Duration::from_secs(30)).await;
+    assert_eq!(there.heartbeat(heartbeat(&joined)).await, Err(ErrorCode::NotCoordinator));
+    memory.lead(2);
+    here.resigned(0, 2);
+    there.elected(0, 2, memory.clone());
+    until_loaded(&there).await;
+    assert_eq!(here.heartbeat(heartbeat(&joined)).await, Err(ErrorCode::NotCoordinator));
+    assert_eq!(there.heartbeat(heartbeat(&joined)).await, Ok(()));
+    let member = joined.member.clone();
+    let commit = CommitOffsets { member, generation: joined.generation, ..commit(7) };
+    assert_eq!(there.commit(commit).await.unwrap()[0].partitions, [(0, None)]);
+    committer.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_partition_is_led_elsewhere_is_not_answered_for() {
+    let groups = loaded(&MemoryLog::new()).await;
+    assert_eq!(fetched(&groups).await, -1);
+    // "g" hashes to 103, and partition 0 alone is here.
+    groups.set_partitions(2);
+    assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator));
+    assert_eq!(groups.heartbeat(nobody()).await, Err(ErrorCode::NotCoordinator));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_append_changes_nothing() {
     let log = MemoryLog::new();
     let groups = loaded(&log).await;
