@@ -2,7 +2,7 @@
 
 mod support;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use drave::api::ROUTES;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Encodable;
@@ -204,6 +204,34 @@ fn fetch(topic: &str) -> FetchRequest {
         .with_min_bytes(1)
         .with_max_bytes(100 << 20)
         .with_topics(vec![topic])
+}
+
+/// One client for each thread, and one more.
+#[test]
+fn many_bombs_in_one_request_leave_others_their_turn() {
+    let mut scene = Scene::begin(&[]);
+    scene.attacker().create_topic("bombs", 10);
+    let mut bomb = BatchBuilder::new(Compression { codec: Codec::Zstd, ..Compression::NONE });
+    bomb.push(1_000, None, Some(&vec![0; 200 * MIB]), &[]);
+    let request = produce("bombs", 10, &bytes_of(&bomb.finish().unwrap()));
+    let threads = std::thread::available_parallelism().unwrap().get();
+    let mut attackers: Vec<Wire> = (0..=threads).map(|_| scene.attacker()).collect();
+    attackers.iter_mut().for_each(|wire| wire.send(9, &request).unwrap());
+    scene.served("many bombs");
+    for wire in &mut attackers {
+        wire.socket.set_nonblocking(true).unwrap();
+        let answered = wire.socket.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(answered, Err(ErrorKind::WouldBlock), "the bystander had to wait for the last bomb");
+    }
+}
+
+fn produce(topic: &str, partitions: i32, records: &Bytes) -> ProduceRequest {
+    use produce_request::{PartitionProduceData, TopicProduceData};
+    let data = |index| PartitionProduceData::default().with_index(index).with_records(Some(records.clone()));
+    let data = TopicProduceData::default()
+        .with_name(TopicName(text(topic)))
+        .with_partition_data((0..partitions).map(data).collect());
+    ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![data])
 }
 
 #[test]

@@ -14,6 +14,9 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicN
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 use storage::batch::BatchHeader;
+use storage::compress::Codec;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -25,6 +28,12 @@ const TELLS_LEADER: i16 = 10;
 const PARKED_BYTES: usize = 256 << 10;
 /// What a partition keeps, with the future that waits for it.
 const PARTITION_BYTES: usize = 300;
+/// After so long others get their turn on the thread.
+const TURN: Duration = Duration::from_millis(5);
+/// A compressed batch of this size is checked on a thread of its own; the way there costs little beside unpacking it.
+const DEAR_BYTES: usize = 256 << 10;
+/// So many of those threads at most: syncs need some too.
+static DEAR_AT_ONCE: Semaphore = Semaphore::const_new(8);
 /// From here on zstd may be produced (KIP-110): who speaks less could not read it back.
 const KNOWS_ZSTD: i16 = 7;
 
@@ -39,8 +48,11 @@ impl Api for ProduceRequest {
         };
         let now = cx.now();
         let image = cx.image();
-        let append = |topic: TopicProduceData| append_topic(&cx, &image, topic, acks, now);
-        let topics: Vec<TopicOutcome> = self.topic_data.into_iter().map(append).collect();
+        let mut topics = Vec::with_capacity(self.topic_data.len());
+        let mut turn = Turn::begin();
+        for topic in self.topic_data {
+            topics.push(append_topic(&cx, &image, topic, acks, now, &mut turn).await);
+        }
         if acks == Ok(Some(Acks::None)) {
             return silent(&topics);
         }
@@ -102,12 +114,31 @@ impl TopicOutcome {
     }
 }
 
-fn append_topic(
+/// How long a request has had its thread to itself. Batches are checked record by record, and one may unpack to a thousand
+/// times its size.
+struct Turn(Instant);
+
+impl Turn {
+    fn begin() -> Turn {
+        Turn(Instant::now())
+    }
+
+    /// Lets others have the thread if that was long.
+    async fn yield_if_long(&mut self) {
+        if self.0.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            *self = Turn::begin();
+        }
+    }
+}
+
+async fn append_topic(
     cx: &Context,
     image: &Image,
     topic: TopicProduceData,
     acks: Result<Option<Acks>, ErrorCode>,
     now: Now,
+    turn: &mut Turn,
 ) -> TopicOutcome {
     let mut outcome = TopicOutcome { name: topic.name, id: topic.topic_id, partitions: vec![] };
     let key =
@@ -115,9 +146,12 @@ fn append_topic(
     let found = writable(cx, image, &key);
     for partition in topic.partition_data {
         let index = partition.index;
-        let appended = acks.map_err(AppendRefused::from);
-        let appended = appended.and_then(|acks| append(cx, &found, partition, acks, now));
+        let appended = match acks {
+            Ok(acks) => append(cx, &found, partition, acks, now).await,
+            Err(code) => Err(code.into()),
+        };
         outcome.partitions.push((index, appended));
+        turn.yield_if_long().await;
     }
     outcome
 }
@@ -131,7 +165,7 @@ fn writable<'a>(cx: &Context, image: &'a Image, key: &TopicKey) -> Found<'a> {
     }
 }
 
-fn append(
+async fn append(
     cx: &Context,
     topic: &Found<'_>,
     partition: PartitionProduceData,
@@ -146,12 +180,24 @@ fn append(
     if cx.version() < KNOWS_ZSTD && is_zstd(&records) {
         return Err(ErrorCode::UnsupportedCompressionType.into());
     }
-    replica.append(Append { records, acks }, now)
+    if !is_dear(&records) {
+        return replica.append(Append { records, acks }, now);
+    }
+    // The semaphore is never closed.
+    let _permit = DEAR_AT_ONCE.acquire().await;
+    let appending = tokio::task::spawn_blocking(move || replica.append(Append { records, acks }, now));
+    // It only fails if the process is ending.
+    appending.await.unwrap_or_else(|_| Err(ErrorCode::UnknownServerError.into()))
+}
+
+/// Whether unpacking it takes so long that it must not keep a thread that serves others.
+fn is_dear(records: &[u8]) -> bool {
+    let is_packed = |header: BatchHeader| header.attributes.codec() != Some(Codec::None);
+    records.len() >= DEAR_BYTES && first_header(records).is_some_and(is_packed)
 }
 
 fn is_zstd(records: &[u8]) -> bool {
-    let zstd = Some(storage::compress::Codec::Zstd);
-    first_header(records).is_some_and(|header| header.attributes.codec() == zstd)
+    first_header(records).is_some_and(|header| header.attributes.codec() == Some(Codec::Zstd))
 }
 
 /// `None` where there is too little to say anything; that is refused later.
@@ -166,7 +212,7 @@ fn wait(
     patience: Duration,
 ) -> BoxFuture<'static, ProduceResponse> {
     Box::pin(async move {
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = Instant::now() + patience;
         for (_, outcome) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             let Some(pending) = outcome.as_mut().ok().and_then(|appended| appended.pending.take()) else {
                 continue;
