@@ -94,6 +94,8 @@ impl Broker {
         let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
         let front = Front::new(lane.running().service.clone(), &config.inter_broker_listener_name);
         for listener in listeners {
+            let for_brokers = listener.name() == config.inter_broker_listener_name;
+            let listener = if for_brokers { listener.for_peers() } else { listener };
             let front = front.clone();
             server.serve(listener, move |peer, frame| front.clone().call(peer, frame));
         }

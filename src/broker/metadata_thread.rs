@@ -2,6 +2,7 @@
 
 use super::metadata_lane::{LaneError, Setup};
 use crate::cluster::{Metadata, MetadataMachine};
+use crate::config::HostPort;
 use crate::net::{Listener, Server};
 use crate::peer::{FirstStart, Guard, Members, News, Service};
 use raft::Quorum;
@@ -56,8 +57,7 @@ pub fn run(setup: Setup, tell: Tell, lost: oneshot::Sender<LaneError>, stopped: 
 
 async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     let Setup { settings, disk, seat, first, listeners, backlog, broker_listener, session, .. } = setup;
-    let bind =
-        |(name, at): (String, crate::config::HostPort)| Listener::bind(&name, &at.host, at.port, backlog);
+    let bind = |(name, at): (String, HostPort)| Listener::bind(&name, &at.host, at.port, backlog);
     let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let (machine, images) = MetadataMachine::new();
     let (member, clock) = (settings.node_id, seat.clock);
@@ -74,7 +74,7 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     };
     for listener in listeners {
         let service = service.clone();
-        server.serve(listener, move |peer, frame| {
+        server.serve(listener.for_peers(), move |peer, frame| {
             let service = service.clone();
             async move { service.serve(peer, frame).await }
         });

@@ -117,6 +117,9 @@ mod tests {
             last_known_leader: None,
             leader_epoch: 1,
             partition_epoch: 1,
+            adding: vec![],
+            removing: vec![],
+            released: vec![],
         }
     }
 
