@@ -227,6 +227,8 @@ pub struct Setup {
     pub broker_listener: String,
     /// How long a broker may be silent.
     pub session: Duration,
+    /// How often leaderships are moved back to preferred leaders, if they are.
+    pub balance: Option<Duration>,
 }
 
 impl Setup {
@@ -263,6 +265,9 @@ impl Setup {
             server: parts::server_settings(config),
             broker_listener: config.inter_broker_listener_name.clone(),
             session: Duration::from_millis(config.broker_session_timeout_ms.max(1) as u64),
+            balance: config
+                .auto_leader_rebalance
+                .then(|| Duration::from_secs(config.leader_imbalance_check_interval_seconds.max(1) as u64)),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The thread of the metadata: the quorum, the controller, and what other nodes say, on a runtime of their own.
 
 use super::metadata_lane::{LaneError, Setup};
-use crate::cluster::{Metadata, MetadataMachine};
+use crate::cluster::{Metadata, MetadataMachine, keep_balanced};
 use crate::config::HostPort;
 use crate::net::{Listener, Server};
 use crate::peer::{FirstStart, Guard, Members, News, Service};
@@ -56,7 +56,8 @@ pub fn run(setup: Setup, tell: Tell, lost: oneshot::Sender<LaneError>, stopped: 
 }
 
 async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
-    let Setup { settings, disk, seat, first, listeners, backlog, broker_listener, session, .. } = setup;
+    let Setup { settings, disk, seat, first, listeners, backlog, broker_listener, session, balance, .. } =
+        setup;
     let bind = |(name, at): (String, HostPort)| Listener::bind(&name, &at.host, at.port, backlog);
     let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let (machine, images) = MetadataMachine::new();
@@ -89,6 +90,9 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
         clock,
     };
     tokio::spawn(guard.run(heard));
+    if let Some(every) = balance {
+        tokio::spawn(keep_balanced(metadata.clone(), every));
+    }
     Ok(Running { metadata, quorum, members, news, service, runtime: Handle::current() })
 }
 

@@ -8,6 +8,7 @@
 //!      └── forwarded by every node to the one that leads the quorum
 //! ```
 
+mod balance;
 pub mod change;
 pub mod controller;
 mod forward;
@@ -22,6 +23,7 @@ mod metadata;
 mod office;
 mod round;
 
+pub use balance::keep_balanced;
 pub use change::{Change, Entry};
 pub use forward::{Alone, Unsent, Way};
 pub use image::Image;
