@@ -240,3 +240,88 @@ fn close(waiting: &Mutex<Waiting>) {
     waiting.closed = true;
     waiting.askers.clear();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    async fn listen() -> (TcpListener, Link) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, Link::new(HostPort { host: "127.0.0.1".into(), port }))
+    }
+
+    /// Reads one request: its correlation id and body.
+    async fn request(stream: &mut TcpStream) -> (i32, Vec<u8>) {
+        let mut frame = vec![0; stream.read_i32().await.unwrap() as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        (i32::from_be_bytes(frame[4..8].try_into().unwrap()), frame[11..].to_vec())
+    }
+
+    async fn respond(stream: &mut TcpStream, id: i32, body: &[u8]) {
+        let frame = [&(5 + body.len() as i32).to_be_bytes()[..], &id.to_be_bytes(), &[0], body].concat();
+        stream.write_all(&frame).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_requests_in_any_order() {
+        let (listener, link) = listen().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (first, second) = (request(&mut stream).await, request(&mut stream).await);
+            respond(&mut stream, 99, b"nobody asked").await;
+            respond(&mut stream, second.0, &second.1).await;
+            respond(&mut stream, first.0, &first.1).await;
+        });
+        let (one, two) = tokio::join!(link.call(1, 0, b"one", LIMIT), link.call(1, 0, b"two", LIMIT));
+        assert_eq!((&*one.unwrap(), &*two.unwrap()), (&b"one"[..], &b"two"[..]));
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_is_dialled_again() {
+        let (listener, link) = listen().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await;
+            drop(stream);
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (id, body) = request(&mut stream).await;
+            respond(&mut stream, id, &body).await;
+        });
+        let lost = link.call(1, 0, b"lost", LIMIT).await.unwrap_err();
+        assert!(!lost.unsent, "it may have had an effect");
+        assert_eq!(&*link.call(1, 0, b"again", LIMIT).await.unwrap(), b"again");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_refuses_or_is_silent_is_unreachable() {
+        let (listener, link) = listen().await;
+        let silent = link.call(1, 0, b"", Duration::from_millis(20)).await.unwrap_err();
+        assert!(!silent.unsent, "{silent}");
+        drop(listener);
+        let port = link.address.port;
+        let refused = Link::new(HostPort { host: "127.0.0.1".into(), port });
+        assert!(refused.call(1, 0, b"", LIMIT).await.unwrap_err().unsent);
+        assert!(!refused.dial(LIMIT).await);
+        let nowhere = Link::new(HostPort { host: "no such name".into(), port });
+        assert!(nowhere.call(1, 0, b"", LIMIT).await.unwrap_err().unsent);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_absurd_size_ends_the_connection() {
+        let (listener, link) = listen().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await;
+            stream.write_all(&i32::MAX.to_be_bytes()).await.unwrap();
+            stream
+        });
+        assert!(link.call(1, 0, b"", LIMIT).await.is_err());
+        server.await.unwrap();
+    }
+}

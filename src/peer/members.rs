@@ -154,3 +154,28 @@ impl Way for Members {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_reaches_only_the_member_it_is_for() {
+        let message = sealed(7, 3, b"vote");
+        assert_eq!(unsealed(message.clone(), 7), Ok((3, Bytes::from_static(b"vote"))));
+        let refusal = unsealed(message, 8).unwrap_err();
+        assert_eq!(opened(refusal), Err("another member of the quorum is at its address"));
+        assert!(unsealed(Bytes::from_static(b"short"), 7).is_err());
+        assert_eq!(opened(taken(b"granted")), Ok(Bytes::from_static(b"granted")));
+        assert!(opened(Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        for host in ["node1", "127.0.0.1", "::1"] {
+            let at = HostPort { host: host.into(), port: 9093 };
+            assert_eq!(parse(&address(4, &at)), Some((4, at)));
+        }
+        assert!(parse("node1:9093").is_none() && parse("x@node1:9093").is_none());
+    }
+}
