@@ -81,6 +81,8 @@ struct Serving {
     /// What writes to the directories in the background; finished before they are closed.
     chores: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
+    /// Ends the heartbeat.
+    still: watch::Sender<bool>,
 }
 
 impl Broker {
@@ -159,11 +161,12 @@ impl Serving {
         let (stop, stopping) = watch::channel(false);
         let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, epoch, &stopping);
         tokio::spawn(follow_topics(node.clone()));
-        let serving = Serving { node, incarnation, epoch, chores, stop };
+        let (still, stilled) = watch::channel(false);
+        let serving = Serving { node, incarnation, epoch, chores, stop, still };
         serving.unfence(lane).await?;
         front.open(serving.node.clone());
         // From here on a fence is a mistake, which the heart mends.
-        lane.running().runtime.spawn(heart(parts, lane, epoch, incarnation).run(stopping));
+        lane.running().runtime.spawn(heart(parts, lane, epoch, incarnation).run(stilled));
         Ok(serving)
     }
 
@@ -185,10 +188,12 @@ impl Serving {
 
     async fn stop(self, parts: &Parts, lane: &MetadataLane) {
         self.node.groups.close();
+        // Else it would say that it is ready again.
+        self.still.send_replace(true);
         let id = self.node.id;
         let metadata = lane.metadata();
         // Without a controller the broker is fenced by its silence.
-        let _ = timeout(FENCING, metadata.submit(FenceBroker { id, epoch: self.epoch })).await;
+        let _ = timeout(FENCING, metadata.tell(FenceBroker { id, epoch: self.epoch })).await;
         self.stop.send_replace(true);
         for chore in self.chores {
             // One that panicked has ended too.

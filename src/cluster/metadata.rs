@@ -62,12 +62,22 @@ impl Metadata {
     /// it. NOT_CONTROLLER if nobody could decide in time, REQUEST_TIMED_OUT if it may take effect all the same.
     pub async fn submit<C: Command>(&self, command: C) -> Result<C::Answer, ErrorCode> {
         let deadline = Instant::now() + PATIENCE;
+        let (index, answer) = self.decided(command, deadline).await?;
+        self.shown(index, deadline).await.map(|()| answer)
+    }
+
+    /// The same for a node that stops: it need not see what becomes of it.
+    pub async fn tell<C: Command>(&self, command: C) -> Result<C::Answer, ErrorCode> {
+        let (_, answer) = self.decided(command, Instant::now() + PATIENCE).await?;
+        Ok(answer)
+    }
+
+    async fn decided<C: Command>(&self, command: C, deadline: Instant) -> Answered<C::Answer> {
         let request = forward::request(&command);
         loop {
             match self.attempt(&command, &request).await {
                 Err(ErrorCode::NotController) if self.may_recover(deadline) => self.pause(deadline).await,
-                Err(code) => return Err(code),
-                Ok((index, answer)) => return self.shown(index, deadline).await.map(|()| answer),
+                answered => return answered,
             }
         }
     }
