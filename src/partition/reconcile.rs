@@ -13,7 +13,7 @@ use super::replica::{Marked, Replica, Settings};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
-use crate::cluster::image::{PartitionImage, TopicImage};
+use crate::cluster::image::{Brokers, PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
@@ -145,7 +145,11 @@ impl Reconciler {
             return vec![];
         }
         self.is_unlowered = false;
-        delta.changed.iter().for_each(|topic| self.assume(topic));
+        // Who may be in an ISR changes with the brokers too.
+        match image.brokers == seen.brokers {
+            true => delta.changed.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
+            false => image.topics.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
+        }
         self.stock.forget();
         self.parts.table.reached(image.applied.index);
         self.confirmed(&image)
@@ -306,11 +310,11 @@ impl Reconciler {
     }
 
     /// Hands each partition of a topic what the image says of it, and tells of leaderships that changed.
-    fn assume(&self, topic: &TopicImage) {
+    fn assume(&self, topic: &TopicImage, brokers: &Brokers, now: Now) {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Ok(replica) = self.parts.table.get(id) else { continue };
-            let turn = replica.assume(assignment(partition));
+            let turn = replica.assume(assignment(partition, brokers), now.mono);
             let leads = match turn {
                 Turn::Leads => Some(replica.clone()),
                 Turn::Follows => None,
@@ -506,13 +510,15 @@ fn judged(dir: &DirHandle, error: &LogError) -> Verdict {
     if let LogError::Io(error) = error { dir.judge(error) } else { Verdict::Other }
 }
 
-fn assignment(partition: &PartitionImage) -> Assignment {
+fn assignment(partition: &PartitionImage, brokers: &Brokers) -> Assignment {
+    let active = |id| brokers.get(id).filter(|broker| broker.is_active()).map(|broker| (id, broker.epoch));
     Assignment {
         leader: partition.leader,
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
         replicas: partition.replica_brokers().collect(),
         isr: partition.isr.clone(),
+        epochs: partition.replica_brokers().filter_map(active).collect(),
     }
 }
 

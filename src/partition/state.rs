@@ -1,4 +1,4 @@
-//! What a replica decides, without I/O: its role, and how far the high watermark may go.
+//! What a replica decides, without I/O: its role, how far the high watermark may go, and who is in sync.
 //!
 //! ```text
 //!   log start        high watermark          log end (this replica)
@@ -6,11 +6,24 @@
 //!       shown to consumers   appended, not yet on every ISR member
 //! ```
 //!
-//! The watermark counts each ISR member's *promised* end: what it has appended, or what it has synced where
-//! `flush.messages=1` asks for that.
+//! The watermark counts each member's *promised* end: what it has appended, or what it has synced where
+//! `flush.messages=1` asks for that. A follower promises what lies below the offset it fetches from.
+//!
+//! Members are those of the *maximal* ISR: the committed one and what a pending change would make of it.
 
-use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Offset, PartitionEpoch};
+mod follower;
+mod isr;
+#[cfg(test)]
+mod tests;
+
+pub use follower::FollowerFetch;
+pub use isr::IsrChange;
+
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Offset, PartitionEpoch};
+use follower::Follower;
+use isr::Pending;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What the metadata says of a partition, as far as a replica must know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +31,11 @@ pub struct Assignment {
     pub leader: Option<BrokerId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
+    /// In order of preference.
     pub replicas: Vec<BrokerId>,
     pub isr: Vec<BrokerId>,
+    /// Broker epochs of those replicas whose brokers are registered and active: only they may be proposed for the ISR.
+    pub epochs: BTreeMap<BrokerId, i64>,
 }
 
 /// What taking over an assignment meant for this replica.
@@ -35,27 +51,66 @@ pub enum Turn {
     Stale,
 }
 
+/// Where this replica's own log stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub log_start: Offset,
+    pub log_end: Offset,
+    /// Up to here this replica's word stands.
+    pub promised_end: Offset,
+}
+
+/// What an input led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a wanted change reaches the controller only through the caller"]
+pub struct Moved {
+    pub high_watermark: bool,
+    /// To be proposed to the controller, once; its fate comes back by [`State::isr_answered`] or by an assignment.
+    pub wants: Option<IsrChange>,
+}
+
 /// The replica of one partition on broker `me`.
 #[derive(Debug)]
 pub struct State {
     me: BrokerId,
     assignment: Assignment,
-    /// Promised end by ISR member; a member that is missing here has promised nothing in this epoch.
-    promised: BTreeMap<BrokerId, Offset>,
+    extent: Extent,
     high_watermark: Offset,
     min_insync: usize,
+    /// Where this leader's epoch began: a follower below it may hold what this leader does not.
+    epoch_start: Offset,
+    /// Known of each other replica in this leader's epoch.
+    followers: BTreeMap<BrokerId, Follower>,
+    pending: Option<Pending>,
 }
 
 impl State {
-    /// A replica that has not yet heard who leads. `high_watermark` is the checkpointed one, cut to the log end.
-    pub fn new(me: BrokerId, high_watermark: Offset) -> State {
-        let assignment =
-            Assignment { leader: None, leader_epoch: -1, partition_epoch: -1, replicas: vec![], isr: vec![] };
-        State { me, assignment, promised: BTreeMap::new(), high_watermark, min_insync: 1 }
+    /// A replica that has not yet heard who leads. `checkpointed` is the high watermark as it was last written down.
+    pub fn new(me: BrokerId, checkpointed: Offset, extent: Extent) -> State {
+        let assignment = Assignment {
+            leader: None,
+            leader_epoch: -1,
+            partition_epoch: -1,
+            replicas: vec![],
+            isr: vec![],
+            epochs: BTreeMap::new(),
+        };
+        let mut state = State {
+            me,
+            assignment,
+            extent,
+            high_watermark: checkpointed,
+            min_insync: 1,
+            epoch_start: extent.log_end,
+            followers: BTreeMap::new(),
+            pending: None,
+        };
+        state.clamp();
+        state
     }
 
-    /// Takes over what the metadata says. Promises of other members are forgotten when the epoch changes.
-    pub fn assume(&mut self, assignment: Assignment) -> Turn {
+    /// Takes over what the metadata says. What is known of the others is forgotten when the epoch changes.
+    pub fn assume(&mut self, assignment: Assignment, now: Mono) -> Turn {
         let known = &self.assignment;
         if assignment.partition_epoch < known.partition_epoch || assignment.leader_epoch < known.leader_epoch
         {
@@ -63,11 +118,36 @@ impl State {
         }
         let new_epoch = assignment.leader_epoch > known.leader_epoch;
         self.assignment = assignment;
-        if !new_epoch {
-            return Turn::Stays;
+        let decided = self.assignment.partition_epoch;
+        self.pending.take_if(|pending| new_epoch || pending.change.partition_epoch < decided);
+        if new_epoch {
+            self.begin_epoch(now)
+        } else {
+            self.forget_replaced();
+            Turn::Stays
         }
-        self.promised.clear();
-        if self.leads() { Turn::Leads } else { Turn::Follows }
+    }
+
+    fn begin_epoch(&mut self, now: Mono) -> Turn {
+        self.followers.clear();
+        self.epoch_start = self.extent.log_end;
+        if !self.leads() {
+            return Turn::Follows;
+        }
+        let Assignment { isr, epochs, .. } = &self.assignment;
+        for member in isr.iter().filter(|member| **member != self.me) {
+            let epoch = epochs.get(member).copied().unwrap_or(-1);
+            self.followers.insert(*member, Follower::trusted(epoch, self.extent.log_end, now));
+        }
+        Turn::Leads
+    }
+
+    /// What a broker promised binds neither its next process nor one that holds no replica any more.
+    fn forget_replaced(&mut self) {
+        let Assignment { replicas, epochs, .. } = &self.assignment;
+        self.followers.retain(|id, follower| {
+            replicas.contains(id) && epochs.get(id).is_none_or(|epoch| *epoch <= follower.broker_epoch)
+        });
     }
 
     /// `min.insync.replicas` of the topic; the watermark never asks for more members than there are replicas.
@@ -87,9 +167,27 @@ impl State {
         self.high_watermark
     }
 
+    /// Records below are gone from every replica that lives; -1 as long as one of them has not said.
+    pub fn low_watermark(&self) -> Offset {
+        let said = |follower: Option<&Follower>| follower?.promised.map(|promised| promised.log_start);
+        let living = self.assignment.epochs.keys().filter(|id| **id != self.me);
+        let others = living.map(|id| said(self.followers.get(id)).unwrap_or(-1));
+        others.fold(self.extent.log_start, Offset::min)
+    }
+
     /// Checks that this replica may act as leader for a client that knows `epoch` (-1: does not say; KIP-320).
     pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
         check_leader(self.leads(), self.assignment.leader_epoch, epoch)
+    }
+
+    /// Checks that what was asked of the leader of `epoch` may still be acted on: this replica follows, in that epoch.
+    pub fn check_follower(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        let follows = self.assignment.leader.is_some_and(|leader| leader != self.me);
+        if follows && self.assignment.leader_epoch == epoch {
+            Ok(())
+        } else {
+            Err(ErrorCode::FencedLeaderEpoch)
+        }
     }
 
     /// Whether enough members are in sync for an append that every one of them must have (acks=all).
@@ -97,15 +195,79 @@ impl State {
         if self.assignment.isr.len() < self.needed() { Err(ErrorCode::NotEnoughReplicas) } else { Ok(()) }
     }
 
-    /// Notes this replica's promised end, and moves the watermark as far as the ISR allows. True if it moved.
-    pub fn promise(&mut self, end: Offset) -> bool {
-        self.promised.insert(self.me, end);
+    /// Notes where this replica's own log stands, and moves the watermark as far as the ISR allows. True if it moved.
+    pub fn promise(&mut self, extent: Extent) -> bool {
+        self.extent = extent;
+        self.clamp();
         self.advance()
     }
 
-    /// The watermark after a cut of the log: it never lies beyond the end nor before the start.
-    pub fn clamp(&mut self, log_start: Offset, log_end: Offset) {
-        self.high_watermark = self.high_watermark.min(log_end).max(log_start);
+    /// A follower asks for what lies at and behind an offset. Its leader epoch has been checked.
+    pub fn follower_fetched(
+        &mut self,
+        from: BrokerId,
+        fetch: FollowerFetch,
+        now: Mono,
+    ) -> Result<Moved, ErrorCode> {
+        let registered = self.assignment.epochs.get(&from).copied();
+        let known = self.followers.get(&from).map(|follower| follower.broker_epoch).max(registered);
+        let is_replaced = known.is_some_and(|known| known > fetch.broker_epoch);
+        if from == self.me || !self.assignment.replicas.contains(&from) || is_replaced {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let follower = self.followers.entry(from).or_insert_with(|| Follower::new(fetch.broker_epoch));
+        follower.fetched(fetch, self.extent.log_end, now);
+        let wants = self.expand(from);
+        Ok(Moved { high_watermark: self.advance(), wants })
+    }
+
+    /// Looks who has fallen behind for longer than `lag_max` (`replica.lag.time.max.ms`).
+    pub fn isr_tick(&mut self, now: Mono, lag_max: Duration) -> Moved {
+        if !self.leads() {
+            return Moved::default();
+        }
+        let log_end = self.extent.log_end;
+        self.followers.values_mut().for_each(|follower| follower.check(log_end, now, lag_max));
+        let wants = self.shrink();
+        Moved { high_watermark: self.advance(), wants }
+    }
+
+    /// What the controller said to a change: the partition epoch now in force with it, or why not. Errors that leave open
+    /// whether it was accepted have it asked again.
+    pub fn isr_answered(&mut self, change: &IsrChange, answer: Result<PartitionEpoch, ErrorCode>) -> Moved {
+        if !self.is_pending(change) {
+            return Moved::default();
+        }
+        let wants = match answer {
+            Ok(partition_epoch) => {
+                self.accepted(change, partition_epoch);
+                None
+            }
+            Err(ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted) => self.refused(),
+            Err(code) if is_outdated(code) => None,
+            Err(_) => self.lost(),
+        };
+        Moved { high_watermark: self.advance(), wants }
+    }
+
+    /// Whether the fate of `change` still matters.
+    pub fn is_pending(&self, change: &IsrChange) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.change == *change)
+    }
+
+    /// A follower takes over the leader's watermark, as far as it has the records. True if it moved.
+    pub fn leader_said(&mut self, high_watermark: Offset) -> bool {
+        let reached = high_watermark.min(self.extent.log_end);
+        let moved = !self.leads() && reached > self.high_watermark;
+        if moved {
+            self.high_watermark = reached;
+        }
+        moved
+    }
+
+    /// The watermark lies neither beyond the end nor before the start, also after a cut of the log.
+    fn clamp(&mut self) {
+        self.high_watermark = self.high_watermark.min(self.extent.log_end).max(self.extent.log_start);
     }
 
     fn needed(&self) -> usize {
@@ -116,12 +278,111 @@ impl State {
         if !self.leads() || self.check_in_sync().is_err() {
             return false;
         }
-        let promised = |member: &BrokerId| self.promised.get(member).copied().unwrap_or(self.high_watermark);
-        let reached = self.assignment.isr.iter().map(promised).min().unwrap_or(self.high_watermark);
-        let moved = reached > self.high_watermark;
-        self.high_watermark = self.high_watermark.max(reached);
+        let reached = self.counted().map(|member| self.promised(member)).min();
+        let moved = reached.is_some_and(|reached| reached > self.high_watermark);
+        self.high_watermark = self.high_watermark.max(reached.unwrap_or(Offset::MIN));
         moved
     }
+
+    /// Whom the watermark waits for: the maximal ISR, and who is about to join it.
+    fn counted(&self) -> impl Iterator<Item = BrokerId> {
+        let named = self.pending.iter().flat_map(|pending| pending.named.iter().copied());
+        let joining = self.followers.iter().filter(|(id, follower)| follower.keeps_up && self.may_join(**id));
+        self.assignment.isr.iter().copied().chain(named).chain(joining.map(|(id, _)| *id))
+    }
+
+    /// A member that has said nothing in this epoch has promised nothing.
+    fn promised(&self, member: BrokerId) -> Offset {
+        if member == self.me {
+            return self.extent.promised_end;
+        }
+        let promised = self.followers.get(&member).and_then(|follower| follower.promised);
+        promised.map_or(Offset::MIN, |promised| promised.offset)
+    }
+
+    /// The broker epoch to propose a member under; `None` if it may not be proposed.
+    fn eligible(&self, member: BrokerId) -> Option<i64> {
+        let registered = self.assignment.epochs.get(&member).copied()?;
+        let seen = self.followers.get(&member).map_or(registered, |follower| follower.broker_epoch);
+        (member == self.me || seen == registered).then_some(registered)
+    }
+
+    fn may_join(&self, follower: BrokerId) -> bool {
+        !self.assignment.isr.contains(&follower)
+            && self.eligible(follower).is_some()
+            && self.eligible(self.me).is_some()
+    }
+
+    /// A follower joins when it has all that is committed, and all that lies below this leader's epoch.
+    fn expand(&mut self, follower: BrokerId) -> Option<IsrChange> {
+        let has_all = self.promised(follower) >= self.high_watermark.max(self.epoch_start);
+        if !has_all || !self.may_join(follower) {
+            return None;
+        }
+        self.propose(|state, id| id == follower || state.assignment.isr.contains(&id))
+    }
+
+    fn shrink(&mut self) -> Option<IsrChange> {
+        let lags = |state: &State, id| !state.followers.get(&id).is_some_and(|follower| follower.keeps_up);
+        let is_behind = |id: &BrokerId| *id != self.me && lags(self, *id);
+        if !self.assignment.isr.iter().any(is_behind) {
+            return None;
+        }
+        self.propose(|state, id| state.assignment.isr.contains(&id) && (id == state.me || !lags(state, id)))
+    }
+
+    /// One change at a time; it names only who is active, and never leaves this leader out.
+    fn propose(&mut self, is_member: impl Fn(&State, BrokerId) -> bool) -> Option<IsrChange> {
+        if self.pending.is_some() || self.eligible(self.me).is_none() {
+            return None;
+        }
+        let members = self.assignment.replicas.iter().copied().filter(|id| is_member(self, *id));
+        let isr = members.filter_map(|id| Some((id, self.eligible(id)?))).collect();
+        let Assignment { leader_epoch, partition_epoch, .. } = self.assignment;
+        let change = IsrChange { leader_epoch, partition_epoch, isr };
+        self.pending = Some(Pending::new(change.clone()));
+        Some(change)
+    }
+
+    fn accepted(&mut self, change: &IsrChange, partition_epoch: PartitionEpoch) {
+        self.pending = None;
+        if partition_epoch > self.assignment.partition_epoch {
+            self.assignment.partition_epoch = partition_epoch;
+            self.assignment.isr = change.members().collect();
+        }
+    }
+
+    /// If every attempt was answered, none can be accepted any more. Otherwise one that is still under way may be: the ISR
+    /// as it is gets proposed, so that a new partition epoch shuts the door behind.
+    fn refused(&mut self) -> Option<IsrChange> {
+        let pending = self.pending.take()?;
+        if !pending.is_lost {
+            return None;
+        }
+        let withdrawal = self.propose(|state, id| state.assignment.isr.contains(&id));
+        let change = withdrawal.clone().unwrap_or_else(|| pending.change.clone());
+        self.pending = Some(Pending { change, ..pending });
+        withdrawal
+    }
+
+    fn lost(&mut self) -> Option<IsrChange> {
+        let pending = self.pending.as_mut()?;
+        pending.is_lost = true;
+        Some(pending.change.clone())
+    }
+}
+
+/// Refusals that mean that the partition has changed meanwhile: the image is about to tell, and settles the proposal.
+fn is_outdated(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::InvalidUpdateVersion
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::NewLeaderElected
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::UnknownTopicOrPartition
+    )
 }
 
 /// What a client that knows `theirs` is told by a replica in epoch `ours` that leads, or does not.
@@ -131,74 +392,5 @@ pub(super) fn check_leader(leads: bool, ours: LeaderEpoch, theirs: LeaderEpoch) 
         theirs if theirs > ours => Err(ErrorCode::UnknownLeaderEpoch),
         _ if !leads => Err(ErrorCode::NotLeaderOrFollower),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn led_by(leader: BrokerId, epoch: LeaderEpoch, isr: &[BrokerId]) -> Assignment {
-        let replicas = vec![1, 2, 3];
-        Assignment {
-            leader: Some(leader),
-            leader_epoch: epoch,
-            partition_epoch: epoch,
-            replicas,
-            isr: isr.to_vec(),
-        }
-    }
-
-    #[test]
-    fn a_sole_member_moves_the_watermark_alone() {
-        let mut state = State::new(1, 0);
-        assert_eq!(state.assume(led_by(1, 0, &[1])), Turn::Leads);
-        assert!(state.promise(5));
-        assert_eq!(state.high_watermark(), 5);
-        assert!(!state.promise(5));
-    }
-
-    #[test]
-    fn a_member_that_promised_nothing_holds_it_back() {
-        let mut state = State::new(1, 3);
-        state.assume(led_by(1, 0, &[1, 2]));
-        assert!(!state.promise(9));
-        assert_eq!(state.high_watermark(), 3);
-    }
-
-    #[test]
-    fn below_min_insync_it_stands_still() {
-        let mut state = State::new(1, 0);
-        state.set_min_insync(2);
-        state.assume(led_by(1, 0, &[1]));
-        assert!(!state.promise(9));
-        assert_eq!(state.check_in_sync(), Err(ErrorCode::NotEnoughReplicas));
-    }
-
-    #[test]
-    fn min_insync_beyond_the_replicas_is_capped() {
-        let mut state = State::new(1, 0);
-        state.set_min_insync(2);
-        state.assume(Assignment { replicas: vec![1], ..led_by(1, 0, &[1]) });
-        assert!(state.promise(9));
-    }
-
-    #[test]
-    fn epochs_fence_clients_and_stale_news() {
-        let mut state = State::new(1, 0);
-        state.assume(led_by(1, 4, &[1]));
-        assert_eq!(state.check_leader(3), Err(ErrorCode::FencedLeaderEpoch));
-        assert_eq!(state.check_leader(5), Err(ErrorCode::UnknownLeaderEpoch));
-        assert_eq!(state.check_leader(-1), Ok(()));
-        assert_eq!(state.assume(led_by(2, 3, &[2])), Turn::Stale);
-        assert_eq!(state.assume(led_by(2, 5, &[2])), Turn::Follows);
-        assert_eq!(state.check_leader(-1), Err(ErrorCode::NotLeaderOrFollower));
-    }
-
-    #[test]
-    fn a_follower_never_moves_the_watermark_itself() {
-        let mut state = State::new(1, 0);
-        state.assume(led_by(2, 0, &[1, 2]));
-        assert!(!state.promise(9));
     }
 }

@@ -18,8 +18,8 @@ pub use settings::Settings;
 pub use upkeep::Marked;
 
 use super::progress::{Marks, Progress};
-use super::state::{Assignment, State, Turn};
-use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, Offset, TopicPartition};
+use super::state::{Assignment, Extent, State, Turn};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Now, Offset, TopicPartition};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -75,8 +75,7 @@ impl Replica {
     ) -> Replica {
         let reader = log.reader();
         let view = reader.view();
-        let mut state = State::new(me, checkpointed);
-        state.clamp(view.log_start_offset, view.log_end_offset);
+        let mut state = State::new(me, checkpointed, extent(&log, settings.promises_synced));
         state.set_min_insync(settings.min_insync);
         // What recovery found beyond the recovery point is synced like an append of the process's first moment.
         let is_synced = view.synced_end_offset >= view.log_end_offset;
@@ -121,9 +120,9 @@ impl Replica {
 
     /// Takes over who leads and who is in sync. A new leader's own log counts from here on; what recovery found in it, and
     /// may not promise yet, is synced without waiting for the next append.
-    pub fn assume(self: &Arc<Self>, assignment: Assignment) -> Turn {
+    pub fn assume(self: &Arc<Self>, assignment: Assignment, now: Mono) -> Turn {
         let mut inner = self.inner.lock();
-        let turn = inner.state.assume(assignment);
+        let turn = inner.state.assume(assignment, now);
         if turn == Turn::Leads {
             let epoch = inner.state.assignment().leader_epoch;
             inner.log.begin_epoch(epoch);
@@ -157,8 +156,14 @@ impl Replica {
 
     /// Lets the watermark follow the log, and shows where everything stands.
     fn settle(&self, inner: &mut Inner) {
-        let end = inner.promised_end(self.settings.load().promises_synced);
-        if inner.state.promise(end) {
+        let extent = extent(&inner.log, self.settings.load().promises_synced);
+        let moved = inner.state.promise(extent);
+        self.show(inner, moved);
+    }
+
+    /// Shows where everything stands; `moved`: the watermark did.
+    fn show(&self, inner: &mut Inner, moved: bool) {
+        if moved {
             inner.log.on_high_watermark(inner.state.high_watermark());
         }
         self.progress.publish(inner.marks());
@@ -182,19 +187,20 @@ impl Replica {
         last.leader = None;
         last.leader_epoch = LeaderEpoch::MAX;
         last.partition_epoch = i32::MAX;
-        inner.state.assume(last);
+        inner.state.assume(last, Mono::default());
         self.settle(inner);
     }
+}
+
+/// Where the log stands; with `synced`, only what is synced is promised.
+fn extent(log: &LogWriter, synced: bool) -> Extent {
+    let (log_start, log_end) = (log.log_start_offset(), log.log_end_offset());
+    Extent { log_start, log_end, promised_end: if synced { log.synced_end_offset() } else { log_end } }
 }
 
 impl Inner {
     fn note_unsynced(&mut self, bytes: u64, now: Now) {
         self.unsynced.get_or_insert(UnsyncedTail { since: now, bytes: 0 }).bytes += bytes;
-    }
-
-    /// The end up to which this replica's word stands.
-    fn promised_end(&self, synced: bool) -> Offset {
-        if synced { self.log.synced_end_offset() } else { self.log.log_end_offset() }
     }
 
     fn marks(&self) -> Marks {
