@@ -214,13 +214,11 @@ fn wait(
     Box::pin(async move {
         let deadline = Instant::now() + patience;
         for (_, outcome) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            let Some(pending) = outcome.as_mut().ok().and_then(|appended| appended.pending.take()) else {
-                continue;
-            };
-            match tokio::time::timeout_at(deadline, pending).await {
-                Ok(Ok(())) => {}
-                Ok(Err(code)) => *outcome = Err(code.into()),
-                Err(_) => *outcome = Err(ErrorCode::RequestTimedOut.into()),
+            let Ok(appended) = outcome else { continue };
+            let Some(pending) = appended.pending.take() else { continue };
+            let waited = tokio::time::timeout_at(deadline, pending).await;
+            if let Err(code) = waited.unwrap_or_else(|_| Err(appended.timed_out())) {
+                *outcome = Err(code.into());
             }
         }
         respond(&cx, topics)

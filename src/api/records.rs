@@ -5,6 +5,7 @@ use super::metadata::is_internal;
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::checkpoint;
+use crate::partition::progress::Mark;
 use crate::partition::replica::Replica;
 use crate::types::{ErrorCode, Offset, Uuid};
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
@@ -12,14 +13,17 @@ use kafka_protocol::messages::delete_records_response::*;
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use storage::checkpoint::OffsetFile;
 use storage::dirs::DirHandle;
+use tokio::time::Instant;
 
 /// The low watermark where there is none to tell.
 const NO_LOW_WATERMARK: Offset = -1;
 
 impl Api for DeleteRecordsRequest {
     async fn handle(self, cx: Context) -> Reply<DeleteRecordsResponse> {
+        let deadline = Instant::now() + Duration::from_millis(self.timeout_ms.max(0) as u64);
         let mut topics: Vec<_> = self.topics.iter().map(|topic| answer(&cx, topic)).collect();
         let undurable = write_down(&cx, &self.topics).await;
         for topic in &mut topics {
@@ -32,8 +36,37 @@ impl Api for DeleteRecordsRequest {
                 one.low_watermark = NO_LOW_WATERMARK;
             }
         }
-        Reply::Now(DeleteRecordsResponse::default().with_topics(topics))
+        Reply::of(everywhere(cx, topics, deadline)).await
     }
+}
+
+/// Waits until the records are gone from every replica that lives: the low watermark is theirs together.
+async fn everywhere(
+    cx: Context,
+    mut topics: Vec<DeleteRecordsTopicResult>,
+    deadline: Instant,
+) -> DeleteRecordsResponse {
+    for topic in &mut topics {
+        for one in topic.partitions.iter_mut().filter(|one| one.error_code == 0) {
+            let waited = gone(&cx, &topic.name, one.partition_index, one.low_watermark);
+            let waited = tokio::time::timeout_at(deadline, waited).await;
+            match waited.unwrap_or(Err(ErrorCode::RequestTimedOut)) {
+                Ok(low_watermark) => one.low_watermark = low_watermark,
+                Err(code) => (one.error_code, one.low_watermark) = (code.code(), NO_LOW_WATERMARK),
+            }
+        }
+    }
+    DeleteRecordsResponse::default().with_topics(topics)
+}
+
+async fn gone(cx: &Context, topic: &TopicName, partition: i32, before: Offset) -> Result<Offset, ErrorCode> {
+    let replica = {
+        let image = cx.image();
+        cx.replica(cx.topic(&image, &by_name(topic))?, partition)?
+    };
+    let epoch = replica.marks().leader_epoch;
+    replica.progress().clone().reached(Mark::LowWatermark, before, epoch).await?;
+    Ok(replica.marks().low_watermark)
 }
 
 /// Makes the new log starts durable before they are acknowledged: deleted records must not come back after a crash.

@@ -18,9 +18,28 @@ pub struct Marks {
     pub leader_epoch: LeaderEpoch,
     pub log_start: Offset,
     pub log_end: Offset,
+    /// Up to here this replica's own word stands: the log end, or the synced end where `flush.messages=1`.
+    pub promised_end: Offset,
     pub high_watermark: Offset,
     /// Everything below is decided: no open transaction begins before it.
     pub last_stable: Offset,
+    /// Records below are deleted on every replica that lives.
+    pub low_watermark: Offset,
+    /// The ISR has the members that acks=all asks for.
+    pub is_in_sync: bool,
+}
+
+/// The mark that a wait is for. Each but the last never goes back within a leader epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// For acks=all, and for consumers.
+    HighWatermark,
+    /// For acks=1.
+    PromisedEnd,
+    /// For followers: they fetch what nobody else is shown yet.
+    LogEnd,
+    /// For DeleteRecords.
+    LowWatermark,
 }
 
 /// Marks and the waiters on them. Written by the partition alone, after the log shows what the marks claim.
@@ -32,22 +51,41 @@ pub struct Progress {
 #[derive(Debug)]
 struct Inner {
     marks: Marks,
-    /// By the high watermark that must be reached; one-shot.
-    waiters: BTreeMap<(Offset, u64), Arc<Notify>>,
+    waiters: BTreeMap<Place, Arc<Notify>>,
     next_waiter: u64,
 }
+
+/// By mark, then by what it must reach; one-shot.
+type Place = (Mark, Offset, u64);
 
 /// A place in the waiting line; dropping it leaves.
 #[derive(Debug)]
 pub struct Waiting {
     progress: Arc<Progress>,
-    key: (Offset, u64),
+    place: Place,
 }
 
 impl Marks {
     /// Whether this broker may answer as leader for a client that knows `epoch` (-1: does not say).
     pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
         state::check_leader(self.leads, self.leader_epoch, epoch)
+    }
+
+    pub fn of(&self, mark: Mark) -> Offset {
+        match mark {
+            Mark::HighWatermark => self.high_watermark,
+            Mark::PromisedEnd => self.promised_end,
+            Mark::LogEnd => self.log_end,
+            Mark::LowWatermark => self.low_watermark,
+        }
+    }
+
+    /// Whether a wait for `mark` that began in `epoch` is over, and how.
+    fn outcome(&self, mark: Mark, reached: Offset, epoch: LeaderEpoch) -> Option<Result<(), ErrorCode>> {
+        if !self.leads || self.leader_epoch != epoch {
+            return Some(Err(ErrorCode::NotLeaderOrFollower));
+        }
+        (self.of(mark) >= reached).then_some(Ok(()))
     }
 }
 
@@ -70,45 +108,62 @@ impl Progress {
             if inner.waiters.is_empty() {
                 return;
             }
-            let stay = match same_leader {
-                true => inner.waiters.split_off(&(marks.high_watermark + 1, 0)),
-                false => BTreeMap::new(),
-            };
-            std::mem::replace(&mut inner.waiters, stay)
+            inner.take_woken(same_leader)
         };
-        woken.into_values().for_each(|waiter| waiter.notify_one());
+        woken.into_iter().for_each(|waiter| waiter.notify_one());
     }
 
-    /// Asks that `notify` be woken once the high watermark is at least `reached`, or the leader changes.
+    /// Asks that `notify` be woken once `mark` is at least `reached`, or the leader changes.
     /// Look at the marks *after* this call and before waiting: what came earlier wakes nobody.
-    pub fn watch(self: &Arc<Self>, reached: Offset, notify: &Arc<Notify>) -> Waiting {
+    pub fn watch(self: &Arc<Self>, mark: Mark, reached: Offset, notify: &Arc<Notify>) -> Waiting {
         let mut inner = self.inner.lock();
         inner.next_waiter += 1;
-        let key = (reached, inner.next_waiter);
-        inner.waiters.insert(key, notify.clone());
-        Waiting { progress: self.clone(), key }
+        let place = (mark, reached, inner.next_waiter);
+        inner.waiters.insert(place, notify.clone());
+        Waiting { progress: self.clone(), place }
     }
 
-    /// Waits until the high watermark is at least `end`, under the same leader epoch.
-    pub async fn committed(self: Arc<Self>, end: Offset, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+    /// Waits until `mark` is at least `end`, under the same leader epoch.
+    pub async fn reached(
+        self: Arc<Self>,
+        mark: Mark,
+        end: Offset,
+        epoch: LeaderEpoch,
+    ) -> Result<(), ErrorCode> {
         let notify = Arc::new(Notify::new());
         loop {
-            let _waiting = self.watch(end, &notify);
-            let marks = self.marks();
-            if !marks.leads || marks.leader_epoch != epoch {
-                return Err(ErrorCode::NotLeaderOrFollower);
-            }
-            if marks.high_watermark >= end {
-                return Ok(());
+            let _waiting = self.watch(mark, end, &notify);
+            if let Some(outcome) = self.marks().outcome(mark, end, epoch) {
+                return outcome;
             }
             notify.notified().await;
         }
+    }
+
+    /// Waits until every ISR member has promised all below `end`, under the same leader epoch.
+    pub async fn committed(self: Arc<Self>, end: Offset, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        self.reached(Mark::HighWatermark, end, epoch).await
+    }
+}
+
+impl Inner {
+    /// Takes out the waiters whose mark has been reached; all, if the leader is not the same.
+    fn take_woken(&mut self, same_leader: bool) -> Vec<Arc<Notify>> {
+        if !same_leader {
+            return std::mem::take(&mut self.waiters).into_values().collect();
+        }
+        let mut woken = vec![];
+        for mark in [Mark::HighWatermark, Mark::PromisedEnd, Mark::LogEnd, Mark::LowWatermark] {
+            let reached = (mark, Offset::MIN, 0)..(mark, self.marks.of(mark).saturating_add(1), 0);
+            woken.extend(self.waiters.extract_if(reached, |_, _| true).map(|(_, waiter)| waiter));
+        }
+        woken
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.progress.inner.lock().waiters.remove(&self.key);
+        self.progress.inner.lock().waiters.remove(&self.place);
     }
 }
 
@@ -118,14 +173,16 @@ mod tests {
     use futures_util::FutureExt;
 
     fn marks(epoch: LeaderEpoch, high_watermark: Offset) -> Marks {
-        let (log_start, log_end) = (0, 100);
         Marks {
             leads: true,
             leader_epoch: epoch,
-            log_start,
-            log_end,
+            log_start: 0,
+            log_end: 100,
+            promised_end: 100,
             high_watermark,
             last_stable: high_watermark,
+            low_watermark: 0,
+            is_in_sync: true,
         }
     }
 
@@ -147,6 +204,20 @@ mod tests {
         assert!(wait.as_mut().now_or_never().is_none());
         progress.publish(marks(2, 9));
         assert_eq!(wait.await, Err(ErrorCode::NotLeaderOrFollower));
+    }
+
+    #[tokio::test]
+    async fn each_waits_for_its_own_mark() {
+        let progress = Arc::new(Progress::new(marks(1, 5)));
+        let mut consumer = Box::pin(progress.clone().committed(7, 1));
+        let mut follower = Box::pin(progress.clone().reached(Mark::LogEnd, 101, 1));
+        let mut deleter = Box::pin(progress.clone().reached(Mark::LowWatermark, 3, 1));
+        progress.publish(Marks { log_end: 101, ..marks(1, 5) });
+        assert!(consumer.as_mut().now_or_never().is_none());
+        assert!(deleter.as_mut().now_or_never().is_none());
+        assert_eq!(follower.as_mut().now_or_never(), Some(Ok(())));
+        progress.publish(Marks { log_end: 101, low_watermark: 3, ..marks(1, 7) });
+        assert_eq!((consumer.await, deleter.await), (Ok(()), Ok(())));
     }
 
     #[tokio::test]

@@ -163,6 +163,11 @@ impl State {
         &self.assignment
     }
 
+    /// As it was last noted.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
     }

@@ -6,6 +6,7 @@ pub mod session;
 use super::context::{Context, Envelope};
 use super::{Api, Reply};
 use crate::cluster::controller::name_fault;
+use crate::partition::progress::{Mark, Waiting};
 use crate::partition::replica::Isolation;
 use crate::types::ErrorCode;
 use crate::wire::fetch_response::FetchReply;
@@ -116,11 +117,11 @@ impl Fetch {
     }
 
     /// Takes a place at each partition: woken when something is committed beyond its watermark, or its leader changes.
-    fn watch(&self, cx: &Context, notify: &Arc<Notify>) -> Vec<crate::partition::progress::Waiting> {
+    fn watch(&self, cx: &Context, notify: &Arc<Notify>) -> Vec<Waiting> {
         let image = cx.image();
         let place = |(key, _): &(PartitionKey, Wanted)| {
             let replica = cx.replica(cx.topic(&image, &key.0).ok()?, key.1).ok()?;
-            Some(replica.progress().watch(replica.marks().high_watermark + 1, notify))
+            Some(replica.progress().watch(Mark::HighWatermark, replica.marks().high_watermark + 1, notify))
         };
         self.wanted.iter().filter_map(place).collect()
     }

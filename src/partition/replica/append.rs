@@ -2,6 +2,7 @@
 
 use super::{Inner, Replica};
 use crate::partition::flusher;
+use crate::partition::progress::{Mark, Progress};
 use crate::types::{ErrorCode, LeaderEpoch, Now, Offset, Wall};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -34,6 +35,7 @@ pub struct Appended {
     pub log_start: Offset,
     /// Resolves once the promise asked for holds, or fails with the reason why it may not.
     pub pending: Option<BoxFuture<'static, Result<(), ErrorCode>>>,
+    progress: Arc<Progress>,
 }
 
 /// Why an append was refused; the log is as before.
@@ -43,6 +45,16 @@ pub struct AppendRefused {
     pub message: Option<String>,
     /// Index in the batch of each record that is to blame, and why.
     pub records: Vec<(i32, String)>,
+}
+
+impl Appended {
+    /// What a producer is told that has waited for as long as it wanted.
+    pub fn timed_out(&self) -> ErrorCode {
+        match self.progress.marks().is_in_sync {
+            true => ErrorCode::RequestTimedOut,
+            false => ErrorCode::NotEnoughReplicasAfterAppend,
+        }
+    }
 }
 
 impl Acks {
@@ -79,6 +91,7 @@ impl Replica {
             log_append_time: stamped,
             log_start: placed.log_start_offset,
             pending: self.pending(append.acks, placed.last_offset + 1, epoch),
+            progress: self.progress.clone(),
         })
     }
 
@@ -141,17 +154,14 @@ impl Replica {
         end: Offset,
         epoch: LeaderEpoch,
     ) -> Option<BoxFuture<'static, Result<(), ErrorCode>>> {
-        let waits = match acks {
-            Acks::None => false,
-            Acks::Leader => self.settings.load().promises_synced,
-            Acks::All => true,
+        let mark = match acks {
+            Acks::None => return None,
+            Acks::Leader => Mark::PromisedEnd,
+            Acks::All => Mark::HighWatermark,
         };
-        if !waits {
-            return None;
-        }
         let marks = self.marks();
-        let is_settled = marks.leads && marks.leader_epoch == epoch && marks.high_watermark >= end;
-        (!is_settled).then(|| self.progress.clone().committed(end, epoch).boxed())
+        let is_settled = marks.leads && marks.leader_epoch == epoch && marks.of(mark) >= end;
+        (!is_settled).then(|| self.progress.clone().reached(mark, end, epoch).boxed())
     }
 
     fn refusal(&self, inner: &mut Inner, error: AppendError) -> AppendRefused {

@@ -204,16 +204,20 @@ impl Inner {
     }
 
     fn marks(&self) -> Marks {
+        let Extent { log_start, log_end, promised_end } = self.state.extent();
         let high_watermark = self.state.high_watermark();
         let first_unstable = self.log.view().first_unstable_offset;
         let last_stable = first_unstable.map_or(high_watermark, |first| first.min(high_watermark));
         Marks {
             leads: self.state.leads(),
             leader_epoch: self.state.assignment().leader_epoch,
-            log_start: self.log.log_start_offset(),
-            log_end: self.log.log_end_offset(),
+            log_start,
+            log_end,
+            promised_end,
             high_watermark,
             last_stable,
+            low_watermark: self.state.low_watermark(),
+            is_in_sync: self.state.check_in_sync().is_ok(),
         }
     }
 }
