@@ -18,7 +18,7 @@ use crate::cluster::{Image, Metadata, image};
 use crate::config::Loaded;
 use crate::net::{BindError, Server};
 use crate::partition::keeper::{self, Keeper};
-use crate::partition::reconcile::{Leadership, Reconciler};
+use crate::partition::reconcile::{Reconciler, RoleChange};
 use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
 use crate::peer::Heart;
@@ -269,13 +269,13 @@ fn heart(parts: &Parts, lane: &MetadataLane, epoch: i64, incarnation: Uuid) -> H
 
 /// Where the reconciler's news arrive.
 struct Inboxes {
-    news: mpsc::UnboundedSender<Leadership>,
-    led: mpsc::UnboundedReceiver<Leadership>,
+    news: mpsc::UnboundedSender<RoleChange>,
+    roles: mpsc::UnboundedReceiver<RoleChange>,
     to_unlink: mpsc::UnboundedReceiver<reconcile::Doomed>,
 }
 
 fn reconciler(parts: &Parts) -> Result<(Reconciler, Inboxes), BrokerError> {
-    let (leadership, led) = mpsc::unbounded_channel();
+    let (news, roles) = mpsc::unbounded_channel();
     let (doomed, to_unlink) = mpsc::unbounded_channel();
     let reconciler = Reconciler::new(reconcile::Parts {
         me: parts.config.node_id,
@@ -283,10 +283,10 @@ fn reconciler(parts: &Parts) -> Result<(Reconciler, Inboxes), BrokerError> {
         dirs: parts.dirs.clone(),
         table: parts.table.clone(),
         config: parts.config.clone(),
-        leadership: leadership.clone(),
+        roles: news.clone(),
         doomed,
     })?;
-    Ok((reconciler, Inboxes { news: leadership, led, to_unlink }))
+    Ok((reconciler, Inboxes { news, roles, to_unlink }))
 }
 
 /// Starts what keeps the partitions as the metadata says, and their coordinators.
@@ -302,7 +302,7 @@ fn run_chores(
     let (table, dirs, config) = (parts.table.clone(), parts.dirs.clone(), parts.config.clone());
     let keeper = Keeper::new(table.clone(), dirs, config, parts.clock, inboxes.to_unlink);
     let metadata = node.metadata.clone();
-    tokio::spawn(coordinate(node.clone(), inboxes.led));
+    tokio::spawn(coordinate(node.clone(), inboxes.roles));
     tokio::spawn(step_down_with_dirs(table, inboxes.news, parts.failures()));
     tokio::spawn(tell_of_failed_dirs(
         parts.dirs.clone(),
@@ -319,7 +319,7 @@ fn run_chores(
 /// Ends the leaderships in directories that fail.
 async fn step_down_with_dirs(
     table: Arc<Table>,
-    news: mpsc::UnboundedSender<Leadership>,
+    news: mpsc::UnboundedSender<RoleChange>,
     mut failures: watch::Receiver<usize>,
 ) {
     while failures.changed().await.is_ok() {
@@ -345,9 +345,9 @@ async fn tell_of_failed_dirs(
 }
 
 /// Gives each partition of `__consumer_offsets` that this broker leads its coordinator.
-async fn coordinate(node: Arc<Node>, mut led: mpsc::UnboundedReceiver<Leadership>) {
-    while let Some(news) = led.recv().await {
-        api::leadership_changed(&node, news);
+async fn coordinate(node: Arc<Node>, mut roles: mpsc::UnboundedReceiver<RoleChange>) {
+    while let Some(change) = roles.recv().await {
+        api::role_changed(&node, &change);
     }
 }
 

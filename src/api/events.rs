@@ -5,19 +5,22 @@ use super::metadata::OFFSETS_TOPIC;
 use crate::cluster::Image;
 use crate::coordinator::group::command::TopicsDeleted;
 use crate::coordinator::replica_log::ReplicaLog;
-use crate::partition::reconcile::Leadership;
+use crate::partition::reconcile::{Role, RoleChange};
 use std::sync::Arc;
 
 /// A partition began or ended to be led here: its coordinator, if it has one, comes or goes with it.
-pub fn leadership_changed(node: &Node, news: Leadership) {
+pub fn role_changed(node: &Node, news: &RoleChange) {
     if *news.topic != *OFFSETS_TOPIC {
         return;
     }
     // Before the first group can be asked for.
     count_partitions(node, &node.metadata.image());
-    match news.leads {
-        Some(replica) => node.groups.elected(news.partition, news.epoch, Arc::new(ReplicaLog(replica))),
-        None => node.groups.resigned(news.partition, news.epoch),
+    let partition = news.id.partition;
+    match &news.role {
+        Role::Leads(replica) => {
+            node.groups.elected(partition, news.epoch, Arc::new(ReplicaLog(replica.clone())))
+        }
+        Role::Follows { .. } | Role::Gone => node.groups.resigned(partition, news.epoch),
     }
 }
 

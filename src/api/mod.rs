@@ -29,7 +29,7 @@ mod topics;
 mod versions;
 
 pub use context::{Context, Node};
-pub use events::{leadership_changed, topics_changed};
+pub use events::{role_changed, topics_changed};
 pub use reply::Reply;
 pub use routes::{ROUTES, serve};
 

@@ -4,10 +4,12 @@
 //!  images ─► driver ─► reconcile (one writer) ─► table ─► replica ─► log
 //!                                                           ├─ state     decides: role, watermark
 //!                                                           └─ progress  shows: marks, waiters
+//!  cut: a follower gives up what its leader does not have
 //!  keeper: syncs, retention, checkpoints, unlinking, once a second over the table
 //! ```
 
 pub mod checkpoint;
+pub mod cut;
 pub mod driver;
 mod flusher;
 pub mod keeper;

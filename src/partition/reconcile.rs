@@ -33,32 +33,42 @@ use tokio::sync::mpsc;
 /// Opening this many logs or fewer is not worth a second thread.
 const FEW: usize = 8;
 
-/// This broker began or ended to lead a partition.
+/// This broker's part in a partition changed.
 #[derive(Clone, Debug)]
-pub struct Leadership {
+pub struct RoleChange {
+    pub id: TopicPartition,
     pub topic: Arc<str>,
-    pub partition: i32,
     pub epoch: LeaderEpoch,
-    /// The replica, if it leads now.
-    pub leads: Option<Arc<Replica>>,
+    pub role: Role,
 }
 
-impl Leadership {
-    /// `replica` leads no more, whatever an older image says.
-    fn lost_for_good(replica: &Replica) -> Leadership {
-        let (topic, partition) = (replica.topic().clone(), replica.id().partition);
-        Leadership { topic, partition, epoch: LeaderEpoch::MAX, leads: None }
+/// What this broker is for a partition.
+#[derive(Clone, Debug)]
+pub enum Role {
+    Leads(Arc<Replica>),
+    /// Without a leader it waits for one.
+    Follows {
+        replica: Arc<Replica>,
+        leader: Option<BrokerId>,
+    },
+    Gone,
+}
+
+impl RoleChange {
+    /// For good, whatever an older image says, unless another epoch is set.
+    fn of(replica: &Replica, role: Role) -> RoleChange {
+        RoleChange { id: replica.id(), topic: replica.topic().clone(), epoch: LeaderEpoch::MAX, role }
     }
 }
 
 /// Ends the leaderships in directories that have failed, so that nobody waits for what they cannot do any more, and
 /// tells of each. To tell of one again does no harm.
-pub fn step_down_offline(table: &Table, leadership: &mpsc::UnboundedSender<Leadership>) {
+pub fn step_down_offline(table: &Table, roles: &mpsc::UnboundedSender<RoleChange>) {
     let replicas = table.all();
     for replica in replicas.iter().filter(|replica| !replica.dir().is_online()) {
         replica.step_down();
         // Nobody listens only while the broker stops.
-        let _ = leadership.send(Leadership::lost_for_good(replica));
+        let _ = roles.send(RoleChange::of(replica, Role::Gone));
     }
 }
 
@@ -70,7 +80,7 @@ pub struct Parts {
     pub table: Arc<Table>,
     pub config: Arc<BrokerConfig>,
     /// Told of each change, in order.
-    pub leadership: mpsc::UnboundedSender<Leadership>,
+    pub roles: mpsc::UnboundedSender<RoleChange>,
     /// Directories to be unlinked when nobody can still be about to open a file in them.
     pub doomed: mpsc::UnboundedSender<Doomed>,
 }
@@ -309,25 +319,24 @@ impl Reconciler {
         }
     }
 
-    /// Hands each partition of a topic what the image says of it, and tells of leaderships that changed.
+    /// Hands each partition of a topic what the image says of it, and tells of roles that changed.
     fn assume(&self, topic: &TopicImage, brokers: &Brokers, now: Now) {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Ok(replica) = self.parts.table.get(id) else { continue };
             let turn = replica.assume(assignment(partition, brokers), now.mono);
-            let leads = match turn {
-                Turn::Leads => Some(replica.clone()),
-                Turn::Follows => None,
+            let role = match turn {
+                Turn::Leads => Role::Leads(replica.clone()),
+                Turn::Follows => Role::Follows { replica: replica.clone(), leader: partition.leader },
                 Turn::Stays | Turn::Stale => continue,
             };
-            let (topic, epoch) = (replica.topic().clone(), partition.leader_epoch);
-            self.tell(Leadership { topic, partition: partition.index, epoch, leads });
+            self.tell(RoleChange { epoch: partition.leader_epoch, ..RoleChange::of(&replica, role) });
         }
     }
 
-    fn tell(&self, news: Leadership) {
+    fn tell(&self, change: RoleChange) {
         // Nobody listens only while the broker stops.
-        let _ = self.parts.leadership.send(news);
+        let _ = self.parts.roles.send(change);
     }
 
     /// Lets go of a topic that the image has no more.
@@ -358,7 +367,7 @@ impl Reconciler {
         self.forget(slot.dir(), PartitionName { topic: topic.to_owned(), partition: id.partition });
         let aside = match slot {
             Slot::Open(replica) => {
-                self.tell(Leadership::lost_for_good(&replica));
+                self.tell(RoleChange::of(&replica, Role::Gone));
                 self.retire(&replica, may_be_deleted, now)
             }
             Slot::Offline(offline) => self.retire_offline(offline, id.topic, may_be_deleted, now),

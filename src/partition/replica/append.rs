@@ -164,7 +164,7 @@ impl Replica {
         (!is_settled).then(|| self.progress.clone().reached(mark, end, epoch).boxed())
     }
 
-    fn refusal(&self, inner: &mut Inner, error: AppendError) -> AppendRefused {
+    pub(super) fn refusal(&self, inner: &mut Inner, error: AppendError) -> AppendRefused {
         let code = match &error {
             AppendError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
             AppendError::Producer(error) => producer_error(error),

@@ -2,18 +2,22 @@
 //!
 //! ```text
 //!  append, truncate, retain ──► lock ──► log ──► state ──► publish ──► waiters
-//!  read ──────────────────────► reader (no lock), cut at the published watermark
+//!  read ──────────────────────► reader (no lock), cut at the published watermark; a follower's at the log end
 //! ```
 
 mod append;
+mod follow;
+mod isr;
 mod offsets;
 mod read;
 mod settings;
 mod upkeep;
 
 pub use append::{Acks, Append, AppendRefused, Appended};
+pub(super) use follow::Cut;
+pub use follow::{Asked, LeaderMarks, Position};
 pub use offsets::Located;
-pub use read::{Found, Isolation, Read, Wanted};
+pub use read::{Fetched, FollowerRead, Found, Isolation, Read, Wanted};
 pub use settings::Settings;
 pub use upkeep::Marked;
 
@@ -50,6 +54,8 @@ struct Inner {
     unsynced: Option<UnsyncedTail>,
     /// Bytes synced that no recovery point on the disk may yet cover.
     synced_bytes: u64,
+    /// What lies at or above is about to be cut: its recovery point does not vouch for it.
+    vouches_below: Offset,
     /// Given up: its directory is put aside.
     is_retired: bool,
 }
@@ -80,7 +86,8 @@ impl Replica {
         // What recovery found beyond the recovery point is synced like an append of the process's first moment.
         let is_synced = view.synced_end_offset >= view.log_end_offset;
         let unsynced = (!is_synced).then(|| UnsyncedTail { since: Now::default(), bytes: 0 });
-        let inner = Inner { state, log, unsynced, synced_bytes: 0, is_retired: false };
+        let vouches_below = Offset::MAX;
+        let inner = Inner { state, log, unsynced, synced_bytes: 0, vouches_below, is_retired: false };
         Replica {
             id,
             topic,

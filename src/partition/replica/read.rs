@@ -1,7 +1,10 @@
-//! Reading for consumers: without the lock, cut at what the partition shows.
+//! Reading for consumers: without the lock, cut at what the partition shows. And for followers, up to the log end: what is
+//! not yet synced here is synced there meanwhile.
 
 use super::Replica;
-use crate::types::{ErrorCode, LeaderEpoch, Offset};
+use crate::partition::progress::Marks;
+use crate::partition::state::{FollowerFetch, IsrChange};
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Offset};
 use storage::disk::FileSlice;
 use storage::log::{ReadError, Stop};
 
@@ -32,6 +35,25 @@ pub struct Read {
     pub isolation: Isolation,
 }
 
+/// One read by a follower.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerRead {
+    pub from: BrokerId,
+    pub broker_epoch: i64,
+    pub wanted: Wanted,
+    pub log_start: Offset,
+    pub max_bytes: usize,
+    pub at_least_one: bool,
+}
+
+/// What a follower's read gives.
+#[derive(Debug)]
+pub struct Fetched {
+    pub found: Found,
+    /// To be proposed to the controller.
+    pub wants: Option<IsrChange>,
+}
+
 /// What a read gives, with the marks it was read under.
 #[derive(Debug)]
 pub struct Found {
@@ -47,6 +69,26 @@ pub struct Found {
     pub stop: Stop,
 }
 
+/// What a follower is told before anything is read.
+enum Answer {
+    Noted(Marks, Option<IsrChange>),
+    Diverges(Marks, (LeaderEpoch, Offset)),
+}
+
+impl Found {
+    fn nothing(marks: &Marks, diverging_epoch: Option<(LeaderEpoch, Offset)>) -> Found {
+        Found {
+            high_watermark: marks.high_watermark,
+            last_stable: marks.last_stable,
+            log_start: marks.log_start,
+            diverging_epoch,
+            aborted: None,
+            slices: vec![],
+            stop: Stop::Range,
+        }
+    }
+}
+
 impl Isolation {
     pub fn from_wire(level: i8) -> Isolation {
         if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
@@ -60,15 +102,7 @@ impl Replica {
     pub fn read(&self, read: Read) -> Result<Found, ErrorCode> {
         self.check_leader(read.wanted.current_epoch)?;
         let marks = self.marks();
-        let mut found = Found {
-            high_watermark: marks.high_watermark,
-            last_stable: marks.last_stable,
-            log_start: marks.log_start,
-            diverging_epoch: self.divergence(read.wanted)?,
-            aborted: None,
-            slices: vec![],
-            stop: Stop::Range,
-        };
+        let mut found = Found::nothing(&marks, self.divergence(read.wanted)?);
         if found.diverging_epoch.is_some() {
             return Ok(found);
         }
@@ -86,6 +120,46 @@ impl Replica {
         found.stop = batches.stop;
         found.slices.extend(batches.slice);
         Ok(found)
+    }
+
+    /// Reads whole batches for a follower, which promises all below the offset it asks for: its position is noted, and the
+    /// watermark follows. A log that diverges promises nothing.
+    pub fn read_as_follower(&self, read: FollowerRead, now: Mono) -> Result<Fetched, ErrorCode> {
+        self.check_dir()?;
+        let (marks, wants) = match self.note_position(&read, now)? {
+            Answer::Noted(marks, wants) => (marks, wants),
+            Answer::Diverges(marks, at) => {
+                return Ok(Fetched { found: Found::nothing(&marks, Some(at)), wants: None });
+            }
+        };
+        let mut found = Found::nothing(&marks, None);
+        let (from, max_bytes) = (read.wanted.offset, read.max_bytes as u64);
+        let batches = self.reader.read(from, marks.log_end, max_bytes, read.at_least_one);
+        let batches = batches.map_err(|error| self.read_error(&error))?;
+        // Whoever follows since may have cut its log and read another leader's records: they would continue a log that they do
+        // not belong to. A role is shown before anything is cut under it.
+        self.marks().check_leader(read.wanted.current_epoch)?;
+        found.stop = batches.stop;
+        found.slices.extend(batches.slice);
+        Ok(Fetched { found, wants })
+    }
+
+    fn note_position(&self, read: &FollowerRead, now: Mono) -> Result<Answer, ErrorCode> {
+        let mut inner = self.inner.lock();
+        let Wanted { offset, current_epoch, .. } = read.wanted;
+        // A promise is worth nothing without the epoch it was made in.
+        inner.state.check_leader(current_epoch.max(0))?;
+        if let Some(at) = self.divergence(read.wanted)? {
+            return Ok(Answer::Diverges(inner.marks(), at));
+        }
+        if !(inner.log.log_start_offset()..=inner.log.log_end_offset()).contains(&offset) {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let FollowerRead { from, broker_epoch, log_start, .. } = *read;
+        let fetch = FollowerFetch { broker_epoch, offset, log_start };
+        let moved = inner.state.follower_fetched(from, fetch, now)?;
+        self.show(&mut inner, moved.high_watermark);
+        Ok(Answer::Noted(inner.marks(), moved.wants))
     }
 
     /// A reader of an epoch that this log knows nothing of cannot be told where they part: it must begin anew.

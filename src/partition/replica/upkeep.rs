@@ -49,7 +49,7 @@ impl Replica {
 
     /// What was synced of a retired log harms nobody: its files may be unlinked by now. What there were no descriptors for is
     /// synced by the keeper, as soon as there are.
-    fn sync_failed(&self, error: &LogError) {
+    pub(super) fn sync_failed(&self, error: &LogError) {
         let mut inner = self.inner.lock();
         if inner.is_retired {
             tracing::debug!(partition = %self.name(), %error, "a log could not be synced after its end");
@@ -68,7 +68,7 @@ impl Replica {
         }
     }
 
-    fn sync_once(&self) -> Result<(), LogError> {
+    pub(super) fn sync_once(&self) -> Result<(), LogError> {
         let (Some(unsynced), bytes) = self.take_unsynced()? else { return Ok(()) };
         let synced = unsynced.sync()?;
         let mut inner = self.inner.lock();
@@ -121,7 +121,7 @@ impl Replica {
     pub fn marked(&self) -> Marked {
         let inner = self.inner.lock();
         Marked {
-            recovery_point: inner.log.synced_end_offset(),
+            recovery_point: inner.log.synced_end_offset().min(inner.vouches_below),
             high_watermark: inner.state.high_watermark(),
             log_start: inner.log.log_start_offset(),
         }

@@ -1,6 +1,8 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
-use super::reconcile::{Leadership, Parts, Reconciler};
+mod trio;
+
+use super::reconcile::{Parts, Reconciler, Role, RoleChange};
 use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
 use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
@@ -9,7 +11,7 @@ use crate::cluster::change::{Change, ConfigSet, PartitionChanged, TopicCreated, 
 use crate::cluster::image::{self, PartitionImage};
 use crate::config::BrokerConfig;
 use crate::seam::Clock;
-use crate::types::{ErrorCode, Mono, Now, Offset, TopicPartition, Uuid, Wall};
+use crate::types::{BrokerId, ErrorCode, Mono, Now, Offset, TopicPartition, Uuid, Wall};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ struct Life {
     reconciler: Reconciler,
     table: Arc<Table>,
     dirs: Arc<LogDirs>,
-    led: mpsc::UnboundedReceiver<Leadership>,
+    roles: mpsc::UnboundedReceiver<RoleChange>,
 }
 
 impl Life {
@@ -48,26 +50,30 @@ impl Life {
 
     /// `meanwhile` happens when the directories are locked and looked at, but not what is in them.
     fn begin_with(disk: &Arc<FaultDisk>, paths: &[&str], meanwhile: impl FnOnce()) -> Life {
+        Life::of(ME, disk, paths, meanwhile)
+    }
+
+    fn of(me: BrokerId, disk: &Arc<FaultDisk>, paths: &[&str], meanwhile: impl FnOnce()) -> Life {
         let disk: Arc<dyn Disk> = disk.clone();
         let mut ids = (1..).map(Uuid::from_u128);
         let mut mint = || ids.next().unwrap();
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let dirs = LogDirs::open(&disk, &paths, ME, &mut mint, Arc::new(|_| {})).unwrap();
+        let dirs = LogDirs::open(&disk, &paths, me, &mut mint, Arc::new(|_| {})).unwrap();
         meanwhile();
         let (dirs, table) = (Arc::new(dirs), Arc::<Table>::default());
-        let (leadership, led) = mpsc::unbounded_channel();
+        let (roles_out, roles) = mpsc::unbounded_channel();
         let (doomed, _) = mpsc::unbounded_channel();
         let files = Arc::new(FileCache::new(disk.clone(), 100));
         let reconciler = Reconciler::new(Parts {
-            me: ME,
+            me,
             env: LogEnv { disk, files },
             dirs: dirs.clone(),
             table: table.clone(),
             config: Arc::new(BrokerConfig::default()),
-            leadership,
+            roles: roles_out,
             doomed,
         });
-        Life { reconciler: reconciler.unwrap(), table, dirs, led }
+        Life { reconciler: reconciler.unwrap(), table, dirs, roles }
     }
 
     fn replica(&self, topic: Uuid) -> Arc<Replica> {
@@ -136,7 +142,7 @@ fn what_was_appended_is_read_again_by_the_next_life() {
     let disk = Arc::new(FaultDisk::new(1));
     let mut life = Life::begin(&disk);
     life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
-    assert!(life.led.try_recv().unwrap().leads.is_some());
+    assert!(matches!(life.roles.try_recv().unwrap().role, Role::Leads(_)));
     let replica = life.replica(TOPIC);
     assert_eq!((append(&replica, "a"), append(&replica, "b")), (Ok(0), Ok(1)));
     let before = read_all(&replica);
@@ -524,17 +530,17 @@ fn a_directory_that_fails_takes_its_leaderships_with_it() {
     let disk = Arc::new(FaultDisk::new(5));
     let mut life = Life::begin(&disk);
     life.reconciler.reconcile(image(1, &created(TOPIC, 3)), NOW);
-    let (leadership, mut news) = mpsc::unbounded_channel();
-    reconcile::step_down_offline(&life.table, &leadership);
+    let (roles, mut news) = mpsc::unbounded_channel();
+    reconcile::step_down_offline(&life.table, &roles);
     assert!(news.try_recv().is_err() && life.replica(TOPIC).marks().leads, "all is well");
     life.dirs.all()[0].fail(&std::io::Error::other("broken"));
-    reconcile::step_down_offline(&life.table, &leadership);
+    reconcile::step_down_offline(&life.table, &roles);
     let told = news.try_recv().unwrap();
-    assert_eq!((&*told.topic, told.partition, told.epoch), ("orders", 0, i32::MAX));
-    assert!(told.leads.is_none() && !life.replica(TOPIC).marks().leads);
-    life.led.try_recv().unwrap();
+    assert_eq!((&*told.topic, told.id.partition, told.epoch), ("orders", 0, i32::MAX));
+    assert!(matches!(told.role, Role::Gone) && !life.replica(TOPIC).marks().leads);
+    life.roles.try_recv().unwrap();
     life.reconciler.reconcile(image(2, &created(TOPIC, 4)), NOW);
-    assert!(life.led.try_recv().is_err(), "it does not lead again");
+    assert!(life.roles.try_recv().is_err(), "it does not lead again");
 }
 
 #[tokio::test]

@@ -1,0 +1,39 @@
+//! The ISR of a partition that this broker leads.
+
+use super::{Inner, Replica};
+use crate::partition::state::{IsrChange, Moved};
+use crate::types::{ErrorCode, Mono, PartitionEpoch};
+use std::time::Duration;
+
+impl Replica {
+    /// Looks who has fallen behind; what is to be proposed to the controller.
+    pub fn isr_tick(&self, now: Mono, lag_max: Duration) -> Option<IsrChange> {
+        let mut inner = self.inner.lock();
+        if !inner.state.leads() {
+            return None;
+        }
+        let moved = inner.state.isr_tick(now, lag_max);
+        self.moved(&mut inner, moved)
+    }
+
+    /// Takes over what the controller said to a change; what is to be proposed next, after a while.
+    pub fn isr_answered(
+        &self,
+        change: &IsrChange,
+        answer: Result<PartitionEpoch, ErrorCode>,
+    ) -> Option<IsrChange> {
+        let mut inner = self.inner.lock();
+        let moved = inner.state.isr_answered(change, answer);
+        self.moved(&mut inner, moved)
+    }
+
+    /// Whether the fate of `change` still matters.
+    pub fn is_isr_pending(&self, change: &IsrChange) -> bool {
+        self.inner.lock().state.is_pending(change)
+    }
+
+    fn moved(&self, inner: &mut Inner, moved: Moved) -> Option<IsrChange> {
+        self.show(inner, moved.high_watermark);
+        moved.wants
+    }
+}
