@@ -22,6 +22,7 @@ use crate::partition::reconcile::{Reconciler, RoleChange};
 use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
 use crate::peer::Heart;
+use crate::replica::Proposals;
 use crate::types::{ErrorCode, Uuid};
 use front::Front;
 use metadata_lane::{LaneError, MetadataLane};
@@ -157,9 +158,12 @@ impl Serving {
         let is_clean = parts.same_boot || reconciler.found_clean();
         let epoch = register(parts, lane, advertised, incarnation, is_clean).await?;
         parts.note_boot();
-        let node = parts::node(parts, lane.metadata());
+        let (isr, wanted) = Proposals::channel();
+        let node = parts::node(parts, lane.metadata(), isr);
         let (stop, stopping) = watch::channel(false);
-        let chores = run_chores(parts, &node, reconciler, inboxes, incarnation, epoch, &stopping);
+        let fetchers = parts::fetchers(parts, lane.metadata(), epoch);
+        tokio::spawn(parts::isr_keeper(parts, lane.metadata(), epoch, wanted).run());
+        let chores = run_chores(parts, &node, reconciler, inboxes, fetchers, incarnation, epoch, &stopping);
         tokio::spawn(follow_topics(node.clone()));
         let (still, stilled) = watch::channel(false);
         let serving = Serving { node, incarnation, epoch, chores, stop, still };
@@ -295,6 +299,7 @@ fn run_chores(
     node: &Arc<Node>,
     reconciler: Reconciler,
     inboxes: Inboxes,
+    fetchers: parts::PeerFetchers,
     incarnation: Uuid,
     epoch: i64,
     stopping: &watch::Receiver<bool>,
@@ -302,7 +307,7 @@ fn run_chores(
     let (table, dirs, config) = (parts.table.clone(), parts.dirs.clone(), parts.config.clone());
     let keeper = Keeper::new(table.clone(), dirs, config, parts.clock, inboxes.to_unlink);
     let metadata = node.metadata.clone();
-    tokio::spawn(coordinate(node.clone(), inboxes.roles));
+    tokio::spawn(take_roles(node.clone(), fetchers, inboxes.roles));
     tokio::spawn(step_down_with_dirs(table, inboxes.news, parts.failures()));
     tokio::spawn(tell_of_failed_dirs(
         parts.dirs.clone(),
@@ -344,9 +349,14 @@ async fn tell_of_failed_dirs(
     }
 }
 
-/// Gives each partition of `__consumer_offsets` that this broker leads its coordinator.
-async fn coordinate(node: Arc<Node>, mut roles: mpsc::UnboundedReceiver<RoleChange>) {
+/// Has each partition follow its leader, and gives those of `__consumer_offsets` that are led here their coordinators.
+async fn take_roles(
+    node: Arc<Node>,
+    mut fetchers: parts::PeerFetchers,
+    mut roles: mpsc::UnboundedReceiver<RoleChange>,
+) {
     while let Some(change) = roles.recv().await {
+        fetchers.role_changed(&change);
         api::role_changed(&node, &change);
     }
 }

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["cluster"],
     &["peer"],
     &["partition"],
-    &["coordinator"],
+    &["replica", "coordinator"],
     &["api"],
     &["net"],
     &["broker", "probe"],

@@ -8,6 +8,7 @@ use crate::config::BrokerConfig;
 use crate::coordinator::group::groups::Groups;
 use crate::partition::replica::Replica;
 use crate::partition::table::Table;
+use crate::replica::Proposals;
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Now, TopicPartition};
 use crate::wire::frame::Frame;
@@ -26,6 +27,9 @@ pub struct Node {
     pub groups: Arc<Groups>,
     pub dirs: Arc<LogDirs>,
     pub fetch_sessions: Sessions,
+    pub follower_sessions: Sessions,
+    /// Takes what leaders here want of the controller.
+    pub isr: Proposals,
     pub producer_ids: ProducerIdBlock,
 }
 

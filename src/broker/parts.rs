@@ -4,14 +4,20 @@ use super::{Advertised, BrokerError};
 use crate::api::Node;
 use crate::api::fetch::session::Sessions;
 use crate::cluster::Metadata;
+use crate::cluster::controller::{AlterPartition, IsrProposal};
 use crate::cluster::image::{self, Feature};
 use crate::config::BrokerConfig;
 use crate::coordinator::group::config::GroupConfig;
 use crate::coordinator::group::groups::Groups;
 use crate::net::{BindError, Listener, Settings, budget};
+use crate::partition::state::IsrChange;
 use crate::partition::table::Table;
+use crate::peer;
+use crate::replica::{
+    AlterIsr, Answers, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
+};
 use crate::seam::Clock;
-use crate::types::Uuid;
+use crate::types::{BrokerId, ErrorCode, TopicPartition, Uuid};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -191,8 +197,58 @@ fn per_ip_overrides(config: &BrokerConfig) -> HashMap<IpAddr, usize> {
     limits
 }
 
+/// More than any cluster has fetchers that follow one broker.
+const FOLLOWER_SESSIONS: usize = 10_000;
+
+/// Fetchers that reach leaders by the listener for brokers.
+pub type PeerFetchers = Fetchers<Arc<peer::Brokers>>;
+
+/// What follows other brokers, as the broker registered under `broker_epoch`.
+pub fn fetchers(parts: &Parts, metadata: Metadata, broker_epoch: i64) -> PeerFetchers {
+    let listener = parts.config.inter_broker_listener_name.clone();
+    Fetchers::new(Site {
+        me: parts.config.node_id,
+        broker_epoch,
+        leaders: Arc::new(peer::Brokers::new(metadata, listener)),
+        table: parts.table.clone(),
+        clock: parts.clock,
+        settings: FetchSettings::of(&parts.config),
+    })
+}
+
+/// The controller, as the leaders on this broker ask it about ISRs.
+pub struct IsrController {
+    metadata: Metadata,
+    broker: BrokerId,
+    epoch: i64,
+}
+
+impl AlterIsr for IsrController {
+    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<Answers, ErrorCode> {
+        let proposal = |(at, change): (TopicPartition, IsrChange)| IsrProposal {
+            topic: at.topic,
+            partition: at.partition,
+            leader_epoch: change.leader_epoch,
+            partition_epoch: change.partition_epoch,
+            isr: change.isr,
+        };
+        let partitions = changes.into_iter().map(proposal).collect();
+        let command = AlterPartition { broker: self.broker, epoch: self.epoch, partitions };
+        // The image must show it first: with the ISR min.insync.replicas may have changed, which decides what is acknowledged.
+        let answers = self.metadata.submit(command).await?;
+        Ok(answers.into_iter().map(|answer| answer.map_err(|code| code.0)).collect())
+    }
+}
+
+/// What proposes the ISRs that leaders on this broker want.
+pub fn isr_keeper(parts: &Parts, metadata: Metadata, epoch: i64, wanted: Inbox) -> IsrKeeper<IsrController> {
+    let controller = IsrController { metadata, broker: parts.config.node_id, epoch };
+    let lag_max = Duration::from_millis(parts.config.replica_lag_time_max_ms.max(1) as u64);
+    IsrKeeper::new(controller, wanted, parts.table.clone(), parts.clock, lag_max)
+}
+
 /// What request handlers work on.
-pub fn node(parts: &Parts, metadata: Metadata) -> Arc<Node> {
+pub fn node(parts: &Parts, metadata: Metadata, isr: Proposals) -> Arc<Node> {
     let config = parts.config.clone();
     Arc::new(Node {
         id: config.node_id,
@@ -202,6 +258,8 @@ pub fn node(parts: &Parts, metadata: Metadata) -> Arc<Node> {
         groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock)),
         dirs: parts.dirs.clone(),
         fetch_sessions: Sessions::new(config.max_incremental_fetch_session_cache_slots.max(0) as usize),
+        follower_sessions: Sessions::new(FOLLOWER_SESSIONS),
+        isr,
         producer_ids: Default::default(),
         config,
     })

@@ -93,6 +93,14 @@ pub struct BrokerConfig {
     pub fetch_max_bytes: i32,
     pub max_request_partition_size_limit: i32,
 
+    pub num_replica_fetchers: i32,
+    pub replica_lag_time_max_ms: i64,
+    pub replica_fetch_max_bytes: i32,
+    pub replica_fetch_min_bytes: i32,
+    pub replica_fetch_wait_max_ms: i32,
+    pub replica_fetch_response_max_bytes: i32,
+    pub replica_fetch_backoff_ms: i32,
+
     pub log_retention_check_interval_ms: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_start_offset_checkpoint_interval_ms: i32,
@@ -193,6 +201,13 @@ impl BrokerConfig {
             max_incremental_fetch_session_cache_slots: read.int("max.incremental.fetch.session.cache.slots"),
             fetch_max_bytes: read.int("fetch.max.bytes"),
             max_request_partition_size_limit: read.int("max.request.partition.size.limit"),
+            num_replica_fetchers: read.int("num.replica.fetchers"),
+            replica_lag_time_max_ms: read.long("replica.lag.time.max.ms"),
+            replica_fetch_max_bytes: read.int("replica.fetch.max.bytes"),
+            replica_fetch_min_bytes: read.int("replica.fetch.min.bytes"),
+            replica_fetch_wait_max_ms: read.int("replica.fetch.wait.max.ms"),
+            replica_fetch_response_max_bytes: read.int("replica.fetch.response.max.bytes"),
+            replica_fetch_backoff_ms: read.int("replica.fetch.backoff.ms"),
             log_retention_check_interval_ms: read.long("log.retention.check.interval.ms"),
             log_flush_offset_checkpoint_interval_ms: read.int("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval_ms: read

@@ -20,4 +20,4 @@ pub mod state;
 pub mod table;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

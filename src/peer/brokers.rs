@@ -41,11 +41,20 @@ impl Brokers {
         link.call(key, version, body, limit).await
     }
 
-    fn link(&self, to: BrokerId) -> Option<Arc<Link>> {
+    /// A connection that is nobody else's, for requests that wait at the other broker.
+    pub fn own_link(&self, to: BrokerId) -> Option<Link> {
+        self.address(to).map(Link::new)
+    }
+
+    fn address(&self, to: BrokerId) -> Option<HostPort> {
         let image = self.metadata.image();
         let broker = image.brokers.get(to)?;
         let listener = broker.listener(&self.listener).or(broker.listeners.first())?;
-        let at = HostPort { host: listener.host.clone(), port: listener.port };
+        Some(HostPort { host: listener.host.clone(), port: listener.port })
+    }
+
+    fn link(&self, to: BrokerId) -> Option<Arc<Link>> {
+        let at = self.address(to)?;
         let mut links = self.links.lock();
         let (known, link) = links.entry(to).or_insert_with(|| (at.clone(), Arc::new(Link::new(at.clone()))));
         if *known != at {

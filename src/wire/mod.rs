@@ -7,6 +7,7 @@ mod guard;
 pub mod header;
 pub mod outgoing;
 pub mod peer;
+pub mod replica_fetch;
 #[cfg(test)]
 mod tests;
 

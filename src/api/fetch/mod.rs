@@ -1,4 +1,4 @@
-//! Fetch: what a consumer asked for, as file ranges; waits while there is too little.
+//! Fetch: what a consumer or a follower asked for, as file ranges; waits while there is too little.
 
 mod plan;
 pub mod session;
@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
-use plan::{Budget, Plan};
+use plan::{Budget, Plan, Reader};
 use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,24 +31,30 @@ const PARKED_PARTITIONS: usize = 100;
 /// So long at most: others may wait for the room. The client asks again.
 const CHARGED_WAIT: Duration = Duration::from_secs(5);
 
+/// From here on a follower names its broker's epoch (KIP-903).
+const REPLICA_STATE: i16 = 15;
+
 impl Api for FetchRequest {
     async fn handle(self, cx: Context) -> Reply<FetchResponse> {
-        if self.replica_id.0 >= 0 || self.replica_state.replica_id.0 >= 0 {
-            return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::NotLeaderOrFollower)));
-        }
         if cx.version() < BY_ID && names_nonsense(&self) {
             return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::InvalidTopicException)));
         }
+        let reader = reader(&self, cx.version());
         let asked = asked(&self, cx.version());
-        let mode = match cx.node.fetch_sessions.resolve(&asked, fresh_id(), cx.now().mono) {
+        // Consumers do not displace followers.
+        let (sessions, most_bytes) = match reader {
+            Reader::Consumer(_) => (&cx.node.fetch_sessions, cx.node.config.fetch_max_bytes),
+            Reader::Follower { .. } => (&cx.node.follower_sessions, i32::MAX),
+        };
+        let mode = match sessions.resolve(&asked, fresh_id(), cx.now().mono) {
             Ok(mode) => mode,
             Err(code) => return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), code))),
         };
-        let max_bytes = self.max_bytes.clamp(0, cx.node.config.fetch_max_bytes) as usize;
+        let max_bytes = self.max_bytes.clamp(0, most_bytes) as usize;
         let fetch = Fetch {
             wanted: wanted(asked, &mode),
             mode,
-            isolation: Isolation::from_wire(self.isolation_level),
+            reader,
             // More than an answer may hold never comes.
             min_bytes: (self.min_bytes.max(0) as usize).min(max_bytes),
             max_bytes,
@@ -58,7 +64,7 @@ impl Api for FetchRequest {
             return Reply::Encoded(Outgoing::Now(fetch.respond(&cx, plan)));
         }
         let patience = Duration::from_millis(self.max_wait_ms as u64);
-        if fetch.wanted.len() > PARKED_PARTITIONS {
+        if reader.is_consumer() && fetch.wanted.len() > PARKED_PARTITIONS {
             let answer = fetch.wait(cx.parked(), patience.min(CHARGED_WAIT)).await;
             return Reply::Encoded(Outgoing::Now(answer));
         }
@@ -81,7 +87,7 @@ fn names_nonsense(request: &FetchRequest) -> bool {
 struct Fetch {
     mode: Mode,
     wanted: Vec<(PartitionKey, Wanted)>,
-    isolation: Isolation,
+    reader: Reader,
     min_bytes: usize,
     max_bytes: usize,
 }
@@ -91,7 +97,7 @@ impl Fetch {
         let image = cx.image();
         let mut plan = Plan::new(Budget { bytes: self.max_bytes });
         for (key, wanted) in &self.wanted {
-            plan.read(cx, &image, key, *wanted, self.isolation);
+            plan.read(cx, &image, key, *wanted, self.reader);
         }
         plan
     }
@@ -116,12 +122,17 @@ impl Fetch {
         }
     }
 
-    /// Takes a place at each partition: woken when something is committed beyond its watermark, or its leader changes.
+    /// Takes a place at each partition: woken when something is committed beyond its watermark, or appended behind what a
+    /// follower has, or its leader changes.
     fn watch(&self, cx: &Context, notify: &Arc<Notify>) -> Vec<Waiting> {
         let image = cx.image();
-        let place = |(key, _): &(PartitionKey, Wanted)| {
+        let place = |(key, wanted): &(PartitionKey, Wanted)| {
             let replica = cx.replica(cx.topic(&image, &key.0).ok()?, key.1).ok()?;
-            Some(replica.progress().watch(Mark::HighWatermark, replica.marks().high_watermark + 1, notify))
+            let (mark, seen) = match self.reader {
+                Reader::Consumer(_) => (Mark::HighWatermark, replica.marks().high_watermark),
+                Reader::Follower { .. } => (Mark::LogEnd, wanted.fetch_offset),
+            };
+            Some(replica.progress().watch(mark, seen.saturating_add(1), notify))
         };
         self.wanted.iter().filter_map(place).collect()
     }
@@ -171,6 +182,17 @@ fn wanted(asked: Asked, mode: &Mode) -> Vec<(PartitionKey, Wanted)> {
     }
 }
 
+fn reader(request: &FetchRequest, version: i16) -> Reader {
+    let (id, broker_epoch) = match &request.replica_state {
+        state if version >= REPLICA_STATE => (state.replica_id.0, state.replica_epoch),
+        _ => (request.replica_id.0, -1),
+    };
+    match id {
+        id if id >= 0 => Reader::Follower { id, broker_epoch },
+        _ => Reader::Consumer(Isolation::from_wire(request.isolation_level)),
+    }
+}
+
 fn asked(request: &FetchRequest, version: i16) -> Asked {
     let by_id = version >= BY_ID;
     let key = |name: &TopicName, id| match by_id {
@@ -186,6 +208,7 @@ fn asked(request: &FetchRequest, version: i16) -> Asked {
                 max_bytes: partition.partition_max_bytes,
                 current_leader_epoch: partition.current_leader_epoch,
                 last_fetched_epoch: partition.last_fetched_epoch,
+                log_start: partition.log_start_offset,
             };
             ((key.clone(), partition.partition), wanted)
         })

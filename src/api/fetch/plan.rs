@@ -3,14 +3,29 @@
 use super::session::{self, PartitionKey, TopicKey, Wanted};
 use crate::api::context::Context;
 use crate::cluster::Image;
-use crate::partition::replica::{Isolation, Read};
+use crate::partition::replica::{Fetched, FollowerRead, Found, Isolation, Read, Replica};
+use crate::types::{BrokerId, ErrorCode};
 use crate::wire::fetch_response::{PartitionReply, TopicReply};
 use crate::wire::outgoing::Chunk;
+use std::sync::Arc;
 use storage::log::Stop;
 
 /// Bytes of records that a reply may still hold. The first batch is returned whatever its size (KIP-74).
 pub(super) struct Budget {
     pub bytes: usize,
+}
+
+/// Who fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Consumer(Isolation),
+    Follower { id: BrokerId, broker_epoch: i64 },
+}
+
+impl Reader {
+    pub fn is_consumer(&self) -> bool {
+        matches!(self, Reader::Consumer(_))
+    }
 }
 
 /// What an answer tells of a partition, for its session.
@@ -43,20 +58,23 @@ impl Plan {
     }
 
     /// Reads one partition into the plan.
-    pub fn read(
-        &mut self,
-        cx: &Context,
-        image: &Image,
-        key: &PartitionKey,
-        wanted: Wanted,
-        isolation: Isolation,
-    ) {
+    pub fn read(&mut self, cx: &Context, image: &Image, key: &PartitionKey, wanted: Wanted, reader: Reader) {
         let max_bytes =
             (wanted.max_bytes.max(0) as usize).min(self.budget.bytes - self.bytes.min(self.budget.bytes));
-        let read = Read { wanted: wanted.into(), max_bytes, at_least_one: self.bytes == 0, isolation };
         let mut cut_at = 0;
         let replica = cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1));
-        let reply = match replica.and_then(|replica| replica.read(read)) {
+        let at_least_one = self.bytes == 0;
+        let found = replica.clone().and_then(|replica| match reader {
+            Reader::Consumer(isolation) => {
+                replica.read(Read { wanted: wanted.into(), max_bytes, at_least_one, isolation })
+            }
+            Reader::Follower { id: from, broker_epoch } => {
+                let (wanted, log_start) = (wanted.into(), wanted.log_start);
+                let read = FollowerRead { from, broker_epoch, wanted, log_start, max_bytes, at_least_one };
+                read_as_follower(cx, replica, read)
+            }
+        });
+        let reply = match found {
             Ok(found) => {
                 self.failed |= found.diverging_epoch.is_some();
                 self.goes_on |= found.stop == Stop::Segment;
@@ -76,7 +94,14 @@ impl Plan {
             }
             Err(code) => {
                 self.failed = true;
-                PartitionReply { index: key.1, error: code.code(), ..PartitionReply::default() }
+                let log_start_offset = replica.ok().filter(|_| tells_start(reader, code));
+                let log_start_offset = log_start_offset.map_or(-1, |replica| replica.marks().log_start);
+                PartitionReply {
+                    index: key.1,
+                    error: code.code(),
+                    log_start_offset,
+                    ..PartitionReply::default()
+                }
             }
         };
         let bytes = reply.records.iter().map(Chunk::len).sum::<usize>();
@@ -103,6 +128,20 @@ impl Plan {
         }
         topics
     }
+}
+
+/// What a follower's position leads to goes to the controller.
+fn read_as_follower(cx: &Context, replica: Arc<Replica>, read: FollowerRead) -> Result<Found, ErrorCode> {
+    let Fetched { found, wants } = replica.read_as_follower(read, cx.now().mono)?;
+    if let Some(change) = wants {
+        cx.node.isr.propose(replica, change);
+    }
+    Ok(found)
+}
+
+/// A follower that is behind the log start goes on from there.
+fn tells_start(reader: Reader, code: ErrorCode) -> bool {
+    !reader.is_consumer() && code == ErrorCode::OffsetOutOfRange
 }
 
 fn topic(key: &TopicKey) -> TopicReply {

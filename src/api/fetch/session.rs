@@ -1,4 +1,4 @@
-//! Fetch sessions (KIP-227): what a consumer asked for is remembered, so that it only sends and gets changes.
+//! Fetch sessions (KIP-227): what a reader asked for is remembered, so that it only sends and gets changes.
 
 use crate::types::{ErrorCode, LeaderEpoch, Mono, Offset, Uuid};
 use indexmap::IndexMap;
@@ -38,6 +38,8 @@ pub struct Wanted {
     pub current_leader_epoch: LeaderEpoch,
     /// The epoch of the last record it has, or -1; asks for truncation advice (KIP-595).
     pub last_fetched_epoch: LeaderEpoch,
+    /// Where a follower's own log starts.
+    pub log_start: Offset,
 }
 
 impl From<Wanted> for crate::partition::replica::Wanted {
@@ -63,7 +65,7 @@ struct Remembered {
     told: Option<Told>,
 }
 
-/// The partitions of one consumer, in the order it named them.
+/// The partitions of one reader, in the order it named them.
 #[derive(Debug)]
 pub struct Session {
     id: i32,
@@ -267,7 +269,7 @@ mod tests {
     }
 
     fn want(fetch_offset: Offset) -> Wanted {
-        Wanted { fetch_offset, max_bytes: 1, current_leader_epoch: -1, last_fetched_epoch: -1 }
+        Wanted { fetch_offset, max_bytes: 1, current_leader_epoch: -1, last_fetched_epoch: -1, log_start: -1 }
     }
 
     fn asked(session_id: i32, epoch: i32, partitions: &[i32]) -> Asked {

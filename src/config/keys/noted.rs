@@ -144,7 +144,6 @@ pub(super) const KEYS: &[Key] = &[
     int("num.io.threads").default("8").at_least(1).cluster_wide(),
     int("num.network.threads").default("3").at_least(1).cluster_wide(),
     int("num.replica.alter.log.dirs.threads"),
-    int("num.replica.fetchers").default("1").at_least(1).cluster_wide(),
     int("offsets.load.buffer.size").default("5242880").at_least(1),
     int("offsets.topic.compression.codec").default("0"),
     class("principal.builder.class").per_broker(),
@@ -193,12 +192,6 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(0)
         .per_broker()
         .internal(),
-    int("replica.fetch.backoff.ms").default("1000").at_least(0),
-    int("replica.fetch.max.bytes").default("1048576").at_least(0),
-    int("replica.fetch.min.bytes").default("1"),
-    int("replica.fetch.response.max.bytes").default("10485760").at_least(0),
-    int("replica.fetch.wait.max.ms").default("500"),
-    long("replica.lag.time.max.ms").default("30000"),
     text("replica.selector.class"),
     int("replica.socket.receive.buffer.bytes").default("65536"),
     int("replica.socket.timeout.ms").default("30000"),

@@ -140,6 +140,27 @@ pub(super) const KEYS: &[Key] = &[
     long("replica.high.watermark.checkpoint.interval.ms")
         .default("5000")
         .doc("How often high watermarks are written to disk."),
+    int("num.replica.fetchers")
+        .default("1")
+        .at_least(1)
+        .doc("Connections over which a follower fetches from one leader."),
+    long("replica.lag.time.max.ms")
+        .default("1500")
+        .doc("A follower behind for this long leaves the in-sync replicas; writes with acks=all wait for it no longer."),
+    int("replica.fetch.max.bytes")
+        .default("1048576")
+        .at_least(0)
+        .doc("Most bytes that a follower fetches of one partition at a time; a larger first batch is fetched whole."),
+    int("replica.fetch.min.bytes").default("1").doc("A follower's fetch waits for so many bytes."),
+    int("replica.fetch.wait.max.ms").default("500").doc("A follower's fetch waits for no longer."),
+    int("replica.fetch.response.max.bytes")
+        .default("10485760")
+        .at_least(0)
+        .doc("Most bytes that one answer to a follower holds."),
+    int("replica.fetch.backoff.ms")
+        .default("1000")
+        .at_least(0)
+        .doc("Longest pause before a partition that could not be fetched is tried again."),
     int("offsets.topic.num.partitions")
         .default("50")
         .at_least(1)

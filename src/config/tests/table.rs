@@ -30,6 +30,8 @@ const OWN_DEFAULTS: &[(&str, &str)] = &[
     // A silent broker is replaced within seconds; its process dying is noticed by its connections.
     ("broker.heartbeat.interval.ms", "250"),
     ("broker.session.timeout.ms", "1500"),
+    // Nor do writes wait much longer for one that reaches the controller but not the leader.
+    ("replica.lag.time.max.ms", "1500"),
     // What is served.
     ("group.coordinator.rebalance.protocols", "classic"),
     // Names of Java classes.
@@ -48,6 +50,7 @@ const READ_ONCE: &[&str] = &[
     "max.connections",
     "max.connections.per.ip",
     "max.connections.per.ip.overrides",
+    "num.replica.fetchers",
     "num.recovery.threads.per.data.dir",
 ];
 

@@ -1,6 +1,6 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
-mod trio;
+pub(crate) mod trio;
 
 use super::reconcile::{Parts, Reconciler, Role, RoleChange};
 use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
@@ -28,15 +28,15 @@ use storage::log::LogEnv;
 use tokio::sync::mpsc;
 
 const ME: i32 = 1;
-const TOPIC: Uuid = Uuid::from_u128(77);
-const NOW: Now = Now { mono: Mono(1_000), wall: Wall(1_700_000_000_000) };
+pub(crate) const TOPIC: Uuid = Uuid::from_u128(77);
+pub(crate) const NOW: Now = Now { mono: Mono(1_000), wall: Wall(1_700_000_000_000) };
 
 /// One life of a broker's partitions.
-struct Life {
-    reconciler: Reconciler,
-    table: Arc<Table>,
+pub(crate) struct Life {
+    pub reconciler: Reconciler,
+    pub table: Arc<Table>,
     dirs: Arc<LogDirs>,
-    roles: mpsc::UnboundedReceiver<RoleChange>,
+    pub roles: mpsc::UnboundedReceiver<RoleChange>,
 }
 
 impl Life {
@@ -53,7 +53,7 @@ impl Life {
         Life::of(ME, disk, paths, meanwhile)
     }
 
-    fn of(me: BrokerId, disk: &Arc<FaultDisk>, paths: &[&str], meanwhile: impl FnOnce()) -> Life {
+    pub fn of(me: BrokerId, disk: &Arc<FaultDisk>, paths: &[&str], meanwhile: impl FnOnce()) -> Life {
         let disk: Arc<dyn Disk> = disk.clone();
         let mut ids = (1..).map(Uuid::from_u128);
         let mut mint = || ids.next().unwrap();
@@ -76,7 +76,7 @@ impl Life {
         Life { reconciler: reconciler.unwrap(), table, dirs, roles }
     }
 
-    fn replica(&self, topic: Uuid) -> Arc<Replica> {
+    pub fn replica(&self, topic: Uuid) -> Arc<Replica> {
         self.table.get(TopicPartition { topic, partition: 0 }).unwrap()
     }
 
@@ -119,13 +119,13 @@ fn placed(id: Uuid, name: &str, nth: u128, leader_epoch: i32) -> Vec<Change> {
     ]
 }
 
-fn record(value: &str) -> Bytes {
+pub(crate) fn record(value: &str) -> Bytes {
     let mut batch = BatchBuilder::new(Compression::NONE);
     batch.push(NOW.wall.0, None, Some(value.as_bytes()), &[]);
     batch.finish().unwrap().to_bytes()
 }
 
-fn append(replica: &Arc<Replica>, value: &str) -> Result<Offset, ErrorCode> {
+pub(crate) fn append(replica: &Arc<Replica>, value: &str) -> Result<Offset, ErrorCode> {
     let appended = replica.append(Append { records: record(value), acks: Acks::All }, NOW);
     appended.map(|appended| appended.base_offset).map_err(|refused| refused.code)
 }

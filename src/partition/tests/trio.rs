@@ -18,14 +18,14 @@ const LAG: Duration = Duration::from_millis(500);
 
 /// What is decided, as the controller would.
 #[derive(Clone)]
-struct Truth {
-    leader: Option<BrokerId>,
-    leader_epoch: LeaderEpoch,
-    partition_epoch: PartitionEpoch,
-    isr: Vec<BrokerId>,
+pub(crate) struct Truth {
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    pub isr: Vec<BrokerId>,
     /// Broker epoch of each, and whether it is fenced.
-    brokers: BTreeMap<BrokerId, (i64, bool)>,
-    flush: bool,
+    pub brokers: BTreeMap<BrokerId, (i64, bool)>,
+    pub flush: bool,
 }
 
 /// An answer that is on its way to a follower.
@@ -70,7 +70,7 @@ struct Trio {
 }
 
 impl Truth {
-    fn image(&self, index: usize) -> Arc<Image> {
+    pub fn image(&self, index: usize) -> Arc<Image> {
         let mut changes: Vec<Change> = vec![];
         for (id, (epoch, fenced)) in &self.brokers {
             changes.push(Change::BrokerRegistered(Broker {
@@ -96,6 +96,9 @@ impl Truth {
             last_known_leader: None,
             leader_epoch: self.leader_epoch,
             partition_epoch: self.partition_epoch,
+            adding: vec![],
+            removing: vec![],
+            released: vec![],
         };
         changes.push(Change::TopicCreated(TopicCreated { id: TOPIC, name: "orders".into() }));
         changes.push(Change::PartitionChanged(PartitionChanged { topic: TOPIC, partition }));

@@ -1,0 +1,329 @@
+//! One fetcher: what follows one leader is fetched in one request after the other.
+//!
+//! ```text
+//!   orders ─► positions ─► sync what is promised ─► Fetch, waits at the leader ─► append or cut ─┐
+//!      ▲                                               └─ given up when a new partition waits    │
+//!      └─────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use super::fetchers::Site;
+use super::pause::Pause;
+use super::session::{Next, Session};
+use crate::partition::cut;
+use crate::partition::replica::{Asked, LeaderMarks, Position, Replica};
+use crate::peer;
+use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, TopicPartition};
+use crate::wire::replica_fetch::{self, Answer, Ask, Part, Wanted};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// An answer may take this much longer than it may wait.
+const GRACE: Duration = Duration::from_secs(3);
+/// A fetch is left alone for so long, even if a new partition waits: under a stream of orders fetches still come to an end.
+const UNHURRIED: Duration = Duration::from_millis(20);
+
+/// The ways to leaders.
+pub trait Leaders: Send + Sync + 'static {
+    type Line: Line;
+    /// A new way to a broker; `None` if nobody knows one.
+    fn line(&self, to: BrokerId) -> Option<Self::Line>;
+}
+
+/// A way to one leader that serves one request at a time. A request that is dropped takes it along.
+pub trait Line: Send + Sync + 'static {
+    /// Sends a request, both without headers; `None` if no answer came.
+    fn call(
+        &self,
+        key: i16,
+        version: i16,
+        body: Bytes,
+        limit: Duration,
+    ) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+impl Leaders for Arc<peer::Brokers> {
+    type Line = peer::Link;
+    fn line(&self, to: BrokerId) -> Option<peer::Link> {
+        self.own_link(to)
+    }
+}
+
+impl Line for peer::Link {
+    async fn call(&self, key: i16, version: i16, body: Bytes, limit: Duration) -> Option<Bytes> {
+        let answer = peer::Link::call(self, key, version, &body, limit).await;
+        answer.inspect_err(|error| tracing::debug!(%error, "a leader did not answer")).ok()
+    }
+}
+
+/// What the manager wants of a fetcher.
+pub(super) enum Order {
+    Follow { replica: Arc<Replica>, epoch: LeaderEpoch },
+    Leave(TopicPartition),
+}
+
+pub(super) struct Fetcher<L: Leaders> {
+    site: Arc<Site<L>>,
+    leader: BrokerId,
+    orders: mpsc::UnboundedReceiver<Order>,
+    /// Orders that came while a fetch was under way.
+    early: Vec<Order>,
+    partitions: BTreeMap<TopicPartition, Followed>,
+    session: Session,
+    line: Option<L::Line>,
+    pause: Pause,
+}
+
+struct Followed {
+    replica: Arc<Replica>,
+    epoch: LeaderEpoch,
+    pause: Pause,
+}
+
+type Positions = BTreeMap<TopicPartition, Wanted>;
+
+impl<L: Leaders> Fetcher<L> {
+    pub fn new(site: Arc<Site<L>>, leader: BrokerId, orders: mpsc::UnboundedReceiver<Order>) -> Fetcher<L> {
+        let (session, pause) = (Session::default(), Pause::default());
+        Fetcher {
+            site,
+            leader,
+            orders,
+            early: vec![],
+            partitions: BTreeMap::new(),
+            session,
+            line: None,
+            pause,
+        }
+    }
+
+    /// Fetches until nobody gives orders any more.
+    pub async fn run(mut self) {
+        while self.take_orders().await {
+            let wanted = self.positions().await;
+            if wanted.is_empty() || self.pause.until().is_some() {
+                self.rest().await;
+                continue;
+            }
+            match self.fetch(&wanted).await {
+                Some(answer) => self.act(answer, &wanted).await,
+                None => self.session.reset(),
+            }
+        }
+    }
+
+    /// False if there will be no more.
+    async fn take_orders(&mut self) -> bool {
+        for order in std::mem::take(&mut self.early) {
+            self.obey(order);
+        }
+        if self.partitions.is_empty() {
+            match self.orders.recv().await {
+                Some(order) => self.obey(order),
+                None => return false,
+            }
+        }
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(error) => return error == mpsc::error::TryRecvError::Empty,
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Follow { replica, epoch } => {
+                let followed = Followed { epoch, pause: Pause::default(), replica };
+                self.partitions.insert(followed.replica.id(), followed);
+            }
+            Order::Leave(id) => drop(self.partitions.remove(&id)),
+        }
+    }
+
+    /// Until something can be fetched, or there are orders.
+    async fn rest(&mut self) {
+        let pauses = self.partitions.values().filter_map(|followed| followed.pause.until());
+        let until = self.pause.until().or(pauses.min()).unwrap_or_else(Instant::now);
+        tokio::select! {
+            order = self.orders.recv() => self.early.extend(order),
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    /// From where to go on, of all that can.
+    async fn positions(&mut self) -> Positions {
+        let mut unpromised = JoinSet::new();
+        for followed in self.partitions.values().filter(|followed| followed.pause.until().is_none()) {
+            let position = followed.replica.position(followed.epoch);
+            if position.is_ok_and(|position| !position.is_promised) {
+                let replica = followed.replica.clone();
+                unpromised.spawn_blocking(move || replica.sync());
+            }
+        }
+        // What failed shows in the position.
+        while unpromised.join_next().await.is_some() {}
+        let (longest, mut positions) = (self.site.settings.longest_pause, Positions::new());
+        for (id, followed) in self.partitions.iter_mut().filter(|(_, one)| one.pause.until().is_none()) {
+            match followed.replica.position(followed.epoch) {
+                Ok(position) if position.is_promised => {
+                    positions.insert(*id, self.site.wanted(followed.epoch, position));
+                }
+                _ => followed.pause.failed(longest),
+            }
+        }
+        positions
+    }
+
+    /// One request. Given up if a partition comes that would have to wait for its end.
+    async fn fetch(&mut self, wanted: &Positions) -> Option<Answer> {
+        let Next { id, epoch, changed, forgotten } = self.session.next(wanted.clone());
+        let body = self.site.ask(id, epoch, changed, forgotten).encode();
+        let limit = self.site.settings.max_wait + GRACE;
+        let line = match self.line.take() {
+            Some(line) => line,
+            None => match self.site.leaders.line(self.leader) {
+                Some(line) => line,
+                None => return self.failed(),
+            },
+        };
+        let answer = tokio::select! {
+            answer = line.call(replica_fetch::KEY, replica_fetch::VERSION, body, limit) => answer,
+            () = hurry(&mut self.orders, &mut self.early) => return None,
+        };
+        match answer.and_then(Answer::decode) {
+            Some(answer) => {
+                self.line = Some(line);
+                Some(answer)
+            }
+            None => self.failed(),
+        }
+    }
+
+    fn failed(&mut self) -> Option<Answer> {
+        self.pause.failed(self.site.settings.longest_pause);
+        None
+    }
+
+    async fn act(&mut self, answer: Answer, wanted: &Positions) {
+        if answer.error != 0 {
+            tracing::debug!(leader = self.leader, error = answer.error, "a fetch was refused");
+            self.session.reset();
+            self.failed();
+            return;
+        }
+        self.pause.succeeded();
+        self.session.answered(answer.session_id);
+        for (id, part) in answer.partitions {
+            let (Some(followed), Some(wanted)) = (self.partitions.get_mut(&id), wanted.get(&id)) else {
+                continue;
+            };
+            let asked = Asked { epoch: wanted.leader_epoch, offset: wanted.offset };
+            match self.site.follow(&followed.replica, asked, part).await {
+                Ok(()) => followed.pause.succeeded(),
+                Err(code) => {
+                    tracing::debug!(partition = %followed.replica.name(), ?code, "a partition could not be fetched");
+                    followed.pause.failed(self.site.settings.longest_pause);
+                }
+            }
+        }
+    }
+}
+
+/// Ends when a partition came to follow, and what is under way had its time.
+async fn hurry(orders: &mut mpsc::UnboundedReceiver<Order>, early: &mut Vec<Order>) {
+    let unhurried = Instant::now() + UNHURRIED;
+    loop {
+        let order = orders.recv().await;
+        let is_waited_for = matches!(order, Some(Order::Follow { .. }) | None);
+        early.extend(order);
+        if is_waited_for {
+            return tokio::time::sleep_until(unhurried).await;
+        }
+    }
+}
+
+impl<L: Leaders> Site<L> {
+    fn wanted(&self, leader_epoch: LeaderEpoch, position: Position) -> Wanted {
+        Wanted {
+            leader_epoch,
+            offset: position.offset,
+            last_epoch: position.last_epoch,
+            log_start: position.log_start,
+            max_bytes: self.settings.partition_max_bytes,
+        }
+    }
+
+    fn ask(
+        &self,
+        session_id: i32,
+        session_epoch: i32,
+        wanted: Vec<(TopicPartition, Wanted)>,
+        forgotten: Vec<TopicPartition>,
+    ) -> Ask {
+        Ask {
+            replica: self.me,
+            broker_epoch: self.broker_epoch,
+            max_wait_ms: self.settings.max_wait.as_millis() as i32,
+            min_bytes: self.settings.min_bytes,
+            max_bytes: self.settings.max_bytes,
+            session_id,
+            session_epoch,
+            wanted,
+            forgotten,
+        }
+    }
+
+    /// Does what the leader's answer asks for.
+    async fn follow(&self, replica: &Arc<Replica>, asked: Asked, part: Part) -> Result<(), ErrorCode> {
+        let now = self.clock.now();
+        match (ErrorCode::try_from_code(part.error), part.diverging_epoch) {
+            (Some(ErrorCode::OffsetOutOfRange), _) => self.restart(replica, asked, part.log_start, now).await,
+            (Some(code), _) => Err(code),
+            (None, Some(diverging)) => {
+                tracing::info!(partition = %replica.name(), ?diverging, "the leader's log diverges");
+                let cut = move |table: &_, replica: &_| {
+                    cut::truncate_by_epoch(table, replica, asked, diverging, now)
+                };
+                self.blocking(replica, cut).await
+            }
+            (None, None) => {
+                let marks = LeaderMarks { high_watermark: part.high_watermark, log_start: part.log_start };
+                replica.append_fetched(asked, &part.records, marks, now).map(drop)
+            }
+        }
+    }
+
+    /// A log that ends before the leader's begins, or holds nothing, goes on where that begins.
+    async fn restart(
+        &self,
+        replica: &Arc<Replica>,
+        asked: Asked,
+        at: i64,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let marks = replica.marks();
+        let is_empty = marks.log_start == marks.log_end;
+        if at < 0 || !(is_empty || asked.offset < at) {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        tracing::info!(partition = %replica.name(), at, "the log goes on where the leader's begins");
+        self.blocking(replica, move |table, replica| cut::restart_at(table, replica, asked, at, now)).await
+    }
+
+    async fn blocking(
+        &self,
+        replica: &Arc<Replica>,
+        cut: impl FnOnce(&crate::partition::table::Table, &Replica) -> Result<i64, ErrorCode> + Send + 'static,
+    ) -> Result<(), ErrorCode> {
+        let (table, replica) = (self.table.clone(), replica.clone());
+        let done = tokio::task::spawn_blocking(move || cut(&table, &replica)).await;
+        // It only fails if the process is ending.
+        done.unwrap_or(Err(ErrorCode::UnknownServerError)).map(drop)
+    }
+}

@@ -1,0 +1,20 @@
+//! Following leaders, and keeping the ISRs of the partitions that are led here.
+//!
+//! ```text
+//!   reconciler ── roles ──► Fetchers ──► fetcher, one task per leader ──► Fetch ──► leader
+//!                                           └─ appends, cuts
+//!   followers' fetches ── wants ──┐
+//!   lag, looked at regularly ─────┴──► IsrKeeper ──► AlterPartition ──► controller
+//! ```
+
+mod fetcher;
+mod fetchers;
+mod isr;
+mod pause;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use fetcher::{Leaders, Line};
+pub use fetchers::{Fetchers, Settings, Site};
+pub use isr::{AlterIsr, Answers, Inbox, IsrKeeper, Proposals};

@@ -1,0 +1,255 @@
+//! Fetchers and the keeper of ISRs at work on three brokers, whose network is a function call.
+
+use super::*;
+use crate::partition::replica::{FollowerRead, Replica, Wanted};
+use crate::partition::state::IsrChange;
+use crate::partition::tests::trio::Truth;
+use crate::partition::tests::{Life, NOW, TOPIC, append, record};
+use crate::seam::Clock;
+use crate::types::{BrokerId, ErrorCode, Offset, TopicPartition};
+use crate::wire::fetch_response::{FetchReply, PartitionReply, TopicReply};
+use crate::wire::outgoing::Chunk;
+use crate::wire::replica_fetch::VERSION;
+use bytes::Bytes;
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::protocol::Decodable;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::disk::fault::FaultDisk;
+use tokio::sync::Notify;
+
+/// Bytes before the body of a response frame: length, correlation id, no tags.
+const HEADER: usize = 9;
+
+/// Broker 1, as the others reach it.
+#[derive(Clone)]
+struct Leader {
+    replica: Arc<Replica>,
+    isr: Proposals,
+    clock: Clock,
+}
+
+impl Leaders for Leader {
+    type Line = Leader;
+    fn line(&self, _to: BrokerId) -> Option<Leader> {
+        Some(self.clone())
+    }
+}
+
+impl Line for Leader {
+    async fn call(&self, _key: i16, _version: i16, mut body: Bytes, _limit: Duration) -> Option<Bytes> {
+        let request = FetchRequest::decode(&mut body, VERSION).unwrap();
+        let mut part = self.answer(&request);
+        let notify = Arc::new(Notify::new());
+        let waits = part.records.is_empty() && part.error == 0 && part.diverging_epoch.is_none();
+        if waits && request.max_wait_ms > 0 {
+            let marks = self.replica.marks();
+            let mark = crate::partition::progress::Mark::LogEnd;
+            let place = self.replica.progress().watch(mark, marks.log_end + 1, &notify);
+            let wait = Duration::from_millis(request.max_wait_ms as u64);
+            let _ = tokio::time::timeout(wait, notify.notified()).await;
+            drop(place);
+            part = self.answer(&request);
+        }
+        let topics = vec![TopicReply { id: TOPIC, partitions: vec![part], ..TopicReply::default() }];
+        let chunks = FetchReply { topics, ..FetchReply::default() }.encode(0, VERSION);
+        let mut frame = vec![];
+        for chunk in chunks.0 {
+            match chunk {
+                Chunk::Bytes(bytes) => frame.extend_from_slice(&bytes),
+                Chunk::File(slice) => frame.extend(slice.read().unwrap()),
+            }
+        }
+        Some(Bytes::from(frame).slice(HEADER..))
+    }
+}
+
+impl Leader {
+    fn answer(&self, request: &FetchRequest) -> PartitionReply {
+        let asked = &request.topics[0].partitions[0];
+        let read = FollowerRead {
+            from: request.replica_state.replica_id.0,
+            broker_epoch: request.replica_state.replica_epoch,
+            wanted: Wanted {
+                offset: asked.fetch_offset,
+                current_epoch: asked.current_leader_epoch,
+                last_epoch: asked.last_fetched_epoch,
+            },
+            log_start: asked.log_start_offset,
+            max_bytes: asked.partition_max_bytes as usize,
+            at_least_one: true,
+        };
+        match self.replica.read_as_follower(read, self.clock.mono()) {
+            Ok(fetched) => {
+                if let Some(change) = fetched.wants {
+                    self.isr.propose(self.replica.clone(), change);
+                }
+                PartitionReply {
+                    high_watermark: fetched.found.high_watermark,
+                    log_start_offset: fetched.found.log_start,
+                    diverging_epoch: fetched.found.diverging_epoch,
+                    records: fetched.found.slices.into_iter().map(Chunk::File).collect(),
+                    ..PartitionReply::default()
+                }
+            }
+            Err(code) => PartitionReply {
+                error: code.code(),
+                log_start_offset: self.replica.marks().log_start,
+                ..PartitionReply::default()
+            },
+        }
+    }
+}
+
+/// Accepts everything, but loses its first reply.
+struct Forgetful(Arc<Mutex<Vec<IsrChange>>>);
+
+impl AlterIsr for Forgetful {
+    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<isr::Answers, ErrorCode> {
+        let mut seen = self.0.lock();
+        seen.extend(changes.iter().map(|(_, change)| change.clone()));
+        if seen.len() == 1 {
+            return Err(ErrorCode::RequestTimedOut);
+        }
+        Ok(changes.iter().map(|(_, change)| Ok(change.partition_epoch + 1)).collect())
+    }
+}
+
+fn truth(leader: BrokerId, epoch: i32, isr: &[BrokerId]) -> Truth {
+    Truth {
+        leader: Some(leader),
+        leader_epoch: epoch,
+        partition_epoch: epoch,
+        isr: isr.to_vec(),
+        brokers: [(1, (1, false)), (2, (2, false)), (3, (3, false))].into(),
+        flush: false,
+    }
+}
+
+/// A broker that has heard `truths`, in this order.
+fn broker(id: BrokerId, truths: &[Truth]) -> Life {
+    let mut life = Life::of(id, &Arc::new(FaultDisk::new(id as u64)), &["/data"], || {});
+    for (index, truth) in truths.iter().enumerate() {
+        life.reconciler.reconcile(truth.image(index), NOW);
+    }
+    life
+}
+
+/// Has broker `id` follow as it was told so far.
+fn follow(id: BrokerId, life: &mut Life, leader: &Leader) -> Fetchers<Leader> {
+    let settings = Settings {
+        fetchers: 1,
+        max_wait: Duration::from_millis(500),
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        partition_max_bytes: 100,
+        longest_pause: Duration::from_millis(100),
+    };
+    let (table, clock) = (life.table.clone(), leader.clock);
+    let mut fetchers = Fetchers::new(Site {
+        me: id,
+        broker_epoch: id.into(),
+        leaders: leader.clone(),
+        table,
+        clock,
+        settings,
+    });
+    while let Ok(change) = life.roles.try_recv() {
+        fetchers.role_changed(&change);
+    }
+    fetchers
+}
+
+fn lead(life: &Life) -> (Leader, Inbox) {
+    let (isr, inbox) = Proposals::channel();
+    (Leader { replica: life.replica(TOPIC), isr, clock: Clock::start() }, inbox)
+}
+
+/// Waits until the log of `life` ends at `end`.
+async fn reaches(life: &Life, end: Offset) {
+    while life.replica(TOPIC).marks().log_end != end {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_every_member_has_fetched_is_acknowledged() {
+    let truths = [truth(1, 0, &[1, 2, 3])];
+    let mut lives = [1, 2, 3].map(|id| broker(id, &truths));
+    let (leader, _inbox) = lead(&lives[0]);
+    let _fetchers = [(2, follow(2, &mut lives[1], &leader)), (3, follow(3, &mut lives[2], &leader))];
+    for offset in 0..20 {
+        let records = crate::partition::replica::Append {
+            records: record("value"),
+            acks: crate::partition::replica::Acks::All,
+        };
+        let appended = leader.replica.append(records, NOW).unwrap();
+        assert_eq!(appended.base_offset, offset);
+        appended.pending.unwrap().await.unwrap();
+    }
+    assert!(lives[1..].iter().all(|life| life.replica(TOPIC).marks().log_end == 20));
+}
+
+#[tokio::test]
+async fn a_log_that_diverges_is_cut_and_goes_on_as_the_leaders() {
+    let mut follower = broker(2, &[truth(2, 0, &[2, 3])]);
+    append(&follower.replica(TOPIC), "of an earlier leader").unwrap();
+    let life = broker(1, &[truth(1, 1, &[1, 3])]);
+    let (leader, _inbox) = lead(&life);
+    leader.replica.append_own(batch("a"), 1, NOW).unwrap();
+    leader.replica.append_own(batch("b"), 1, NOW).unwrap();
+    follower.reconciler.reconcile(truth(1, 1, &[1, 3]).image(1), NOW);
+    let _fetchers = follow(2, &mut follower, &leader);
+    reaches(&follower, 2).await;
+    assert_eq!(follower.replica(TOPIC).position(1).unwrap().last_epoch, 1);
+}
+
+#[tokio::test]
+async fn who_is_behind_the_log_start_goes_on_there() {
+    let life = broker(1, &[truth(1, 0, &[1, 2, 3])]);
+    let (leader, _inbox) = lead(&life);
+    for _ in 0..5 {
+        append(&leader.replica, "value").unwrap();
+    }
+    let truths = [truth(1, 0, &[1, 2, 3])];
+    let mut others = [2, 3].map(|id| broker(id, &truths));
+    let _first = follow(3, &mut others[1], &leader);
+    let second = follow(2, &mut others[0], &leader);
+    reaches(&others[0], 5).await;
+    drop(second);
+    reaches(&others[1], 5).await;
+    while leader.replica.marks().high_watermark < 5 {
+        tokio::task::yield_now().await;
+    }
+    leader.replica.delete_records(4).unwrap();
+    let mut late = broker(2, &truths);
+    let _late = follow(2, &mut late, &leader);
+    reaches(&late, 5).await;
+    assert_eq!(late.replica(TOPIC).marks().log_start, 4);
+}
+
+#[tokio::test]
+async fn who_caught_up_joins_although_a_reply_is_lost() {
+    let truths = [truth(1, 0, &[1, 2])];
+    let mut lives = [1, 2, 3].map(|id| broker(id, &truths));
+    let (leader, inbox) = lead(&lives[0]);
+    let seen = Arc::default();
+    let (table, lag) = (lives[0].table.clone(), Duration::from_secs(30));
+    let keeper = IsrKeeper::new(Forgetful(Arc::clone(&seen)), inbox, table, leader.clock, lag);
+    let keeper = tokio::spawn(keeper.run());
+    let _fetchers = [follow(2, &mut lives[1], &leader), follow(3, &mut lives[2], &leader)];
+    while seen.lock().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let asked = seen.lock().clone();
+    assert_eq!(asked[0].isr, [(1, 1), (2, 2), (3, 3)]);
+    assert_eq!(asked[0], asked[1]);
+    keeper.abort();
+}
+
+fn batch(value: &str) -> storage::batch::Prepared {
+    let mut batch = storage::batch::BatchBuilder::new(storage::compress::Compression::NONE);
+    batch.push(NOW.wall.0, None, Some(value.as_bytes()), &[]);
+    batch.finish().unwrap()
+}
