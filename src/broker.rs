@@ -163,7 +163,9 @@ impl Serving {
         let (stop, stopping) = watch::channel(false);
         let fetchers = parts::fetchers(parts, lane.metadata(), epoch);
         tokio::spawn(parts::isr_keeper(parts, lane.metadata(), epoch, wanted).run());
-        let chores = run_chores(parts, &node, reconciler, inboxes, fetchers, incarnation, epoch, &stopping);
+        let chores = run_chores(parts, &node, reconciler, inboxes, fetchers, incarnation, &stopping);
+        let failures = (parts.dirs.clone(), parts.failures());
+        tokio::spawn(tell_of_failed_dirs(failures, lane.metadata(), (node.id, epoch)));
         tokio::spawn(follow_topics(node.clone()));
         let (still, stilled) = watch::channel(false);
         let serving = Serving { node, incarnation, epoch, chores, stop, still };
@@ -301,7 +303,6 @@ fn run_chores(
     inboxes: Inboxes,
     fetchers: parts::PeerFetchers,
     incarnation: Uuid,
-    epoch: i64,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let (table, dirs, config) = (parts.table.clone(), parts.dirs.clone(), parts.config.clone());
@@ -309,12 +310,6 @@ fn run_chores(
     let metadata = node.metadata.clone();
     tokio::spawn(take_roles(node.clone(), fetchers, inboxes.roles));
     tokio::spawn(step_down_with_dirs(table, inboxes.news, parts.failures()));
-    tokio::spawn(tell_of_failed_dirs(
-        parts.dirs.clone(),
-        metadata.clone(),
-        (node.id, epoch),
-        parts.failures(),
-    ));
     vec![
         tokio::spawn(driver::run(reconciler, metadata, node.id, incarnation, parts.clock, stopping.clone())),
         tokio::spawn(keeper.run(stopping.clone())),
@@ -335,10 +330,9 @@ async fn step_down_with_dirs(
 /// Tells the controller of directories that fail, so that other brokers lead what was in them. The next failure, or
 /// the next start, says it again if nobody heard it.
 async fn tell_of_failed_dirs(
-    dirs: Arc<LogDirs>,
+    (dirs, mut failures): (Arc<LogDirs>, watch::Receiver<usize>),
     metadata: Metadata,
     (id, epoch): (i32, i64),
-    mut failures: watch::Receiver<usize>,
 ) {
     while failures.changed().await.is_ok() {
         let failed = dirs.all().iter().filter(|dir| !dir.is_online());

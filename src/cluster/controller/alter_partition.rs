@@ -60,9 +60,12 @@ impl AlterPartition {
         self.check_members(proposal, before, image)?;
         let isr: Vec<BrokerId> = before.replica_brokers().filter(|id| proposal.names(*id)).collect();
         let asked = PartitionImage { isr: isr.clone(), ..PartitionImage::clone(before) };
-        let Some(after) = settle(before, asked, &defaults.rules(image, &topic.name)) else {
-            return Ok(before.partition_epoch);
-        };
+        let settled = settle(before, asked, &defaults.rules(image, &topic.name));
+        // A proposal that changes nothing takes effect all the same: one that was lost on the way can do so no more.
+        let after = settled.unwrap_or_else(|| PartitionImage {
+            partition_epoch: before.partition_epoch + 1,
+            ..PartitionImage::clone(before)
+        });
         let answer = match (after.leader == Some(self.broker), after.isr == isr) {
             (true, true) => Ok(after.partition_epoch),
             (true, false) => Err(ErrorCode::InvalidUpdateVersion),
