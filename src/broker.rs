@@ -21,7 +21,7 @@ use crate::partition::keeper::{self, Keeper};
 use crate::partition::reconcile::{Reconciler, RoleChange};
 use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
-use crate::peer::Heart;
+use crate::peer::{Heart, Wish};
 use crate::replica::Proposals;
 use crate::types::{ErrorCode, Uuid};
 use front::Front;
@@ -82,8 +82,8 @@ struct Serving {
     /// What writes to the directories in the background; finished before they are closed.
     chores: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
-    /// Ends the heartbeat.
-    still: watch::Sender<bool>,
+    /// What the heartbeat says of this broker.
+    wish: watch::Sender<Wish>,
 }
 
 impl Broker {
@@ -95,17 +95,17 @@ impl Broker {
         let listeners = parts::bind(&config)?;
         let advertised = parts::advertised(&config, &listeners)?;
         let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
-        let front = Front::new(lane.running().service.clone(), &config.inter_broker_listener_name);
+        // A controller is reached by its own listener.
+        let for_nodes = if config.roles.controller { "" } else { &*config.inter_broker_listener_name };
+        let front = Front::new(lane.running().service.clone(), for_nodes);
         for listener in listeners {
-            let for_brokers = listener.name() == config.inter_broker_listener_name;
-            let listener = if for_brokers { listener.for_peers() } else { listener };
+            let listener = if listener.name() == for_nodes { listener.for_peers() } else { listener };
             let front = front.clone();
             server.serve(listener, move |peer, frame| front.clone().call(peer, frame));
         }
-        lane.join(&parts).await?;
-        let serving = match config.roles.broker {
-            true => Some(Serving::start(&parts, &lane, advertised, &front).await?),
-            false => None,
+        let serving = tokio::select! {
+            serving = Serving::join(&parts, &lane, advertised, &front) => serving?,
+            failed = lane.failure() => return Err(failed.into()),
         };
         Ok(Broker { parts, lane, server, serving })
     }
@@ -147,6 +147,20 @@ impl Broker {
 }
 
 impl Serving {
+    /// Waits for the cluster, and serves in it if this node is a broker.
+    async fn join(
+        parts: &Parts,
+        lane: &MetadataLane,
+        advertised: Advertised,
+        front: &Front,
+    ) -> Result<Option<Serving>, BrokerError> {
+        lane.join(parts).await?;
+        match parts.config.roles.broker {
+            true => Serving::start(parts, lane, advertised, front).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     async fn start(
         parts: &Parts,
         lane: &MetadataLane,
@@ -167,12 +181,12 @@ impl Serving {
         let failures = (parts.dirs.clone(), parts.failures());
         tokio::spawn(tell_of_failed_dirs(failures, lane.metadata(), (node.id, epoch)));
         tokio::spawn(follow_topics(node.clone()));
-        let (still, stilled) = watch::channel(false);
-        let serving = Serving { node, incarnation, epoch, chores, stop, still };
+        let (wish, wished) = watch::channel(Wish::Serve);
+        let serving = Serving { node, incarnation, epoch, chores, stop, wish };
         serving.unfence(lane).await?;
         front.open(serving.node.clone());
         // From here on a fence is a mistake, which the heart mends.
-        lane.running().runtime.spawn(heart(parts, lane, epoch, incarnation).run(stilled));
+        lane.running().runtime.spawn(heart(parts, lane, epoch, incarnation).run(wished));
         Ok(serving)
     }
 
@@ -181,21 +195,28 @@ impl Serving {
         let metadata = lane.metadata();
         self.node.replicas.caught_up(metadata.image().applied.index).await;
         let unfence = UnfenceBroker { id: self.node.id, epoch: self.epoch };
-        metadata.submit(unfence).await.map_err(BrokerError::Refused)?;
+        // It is idempotent.
+        while let Err(code) = metadata.submit(unfence.clone()).await {
+            match code {
+                ErrorCode::NotController | ErrorCode::RequestTimedOut => sleep(AGAIN).await,
+                code => return Err(BrokerError::Refused(code)),
+            }
+        }
         self.node.replicas.caught_up(metadata.image().applied.index).await;
         Ok(())
     }
 
     /// Lets others lead what they can. Without a controller the broker is fenced by its silence.
     async fn hand_over(&self, lane: &MetadataLane) {
+        // Else it would say that it is ready again, should it be fenced too early.
+        self.wish.send_replace(Wish::Leave);
         let shutdown = BeginShutdown { id: self.node.id, epoch: self.epoch };
         let _ = timeout(FENCING, lane.metadata().submit(shutdown)).await;
     }
 
     async fn stop(self, parts: &Parts, lane: &MetadataLane) {
         self.node.groups.close();
-        // Else it would say that it is ready again.
-        self.still.send_replace(true);
+        self.wish.send_replace(Wish::Still);
         let id = self.node.id;
         let metadata = lane.metadata();
         // Without a controller the broker is fenced by its silence.
@@ -245,6 +266,7 @@ async fn register(
             // It is idempotent.
             Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => {
                 tracing::info!("no controller takes the registration yet");
+                sleep(AGAIN).await;
             }
             registered => return registered.map_err(BrokerError::Refused),
         }
@@ -327,8 +349,7 @@ async fn step_down_with_dirs(
     }
 }
 
-/// Tells the controller of directories that fail, so that other brokers lead what was in them. The next failure, or
-/// the next start, says it again if nobody heard it.
+/// Tells the controller of directories that fail, until it has heard it: only then do other brokers lead what was in them.
 async fn tell_of_failed_dirs(
     (dirs, mut failures): (Arc<LogDirs>, watch::Receiver<usize>),
     metadata: Metadata,
@@ -336,9 +357,14 @@ async fn tell_of_failed_dirs(
 ) {
     while failures.changed().await.is_ok() {
         let failed = dirs.all().iter().filter(|dir| !dir.is_online());
-        let directories = failed.map(|dir| dir.id()).collect();
-        if let Err(code) = metadata.submit(DirectoriesFailed { id, epoch, directories }).await {
-            tracing::warn!(%code, "the controller was not told of a failed log directory");
+        let failure = DirectoriesFailed { id, epoch, directories: failed.map(|dir| dir.id()).collect() };
+        loop {
+            match metadata.submit(failure.clone()).await {
+                // Another process has taken this broker's place.
+                Ok(()) | Err(ErrorCode::StaleBrokerEpoch) => break,
+                Err(code) => tracing::warn!(%code, "the controller was not told of a failed log directory"),
+            }
+            sleep(AGAIN).await;
         }
     }
 }

@@ -128,7 +128,7 @@ impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         // The lease only keeps members from disturbing a leader that lives: no promise rests on it.
         rpc.leadership_transfer |= rpc.vote.leader_id.term == self.overruled.load(Ordering::Relaxed);
-        match self.call(&Request::Vote(rpc), option.hard_ttl()).await? {
+        match self.call(&Request::Vote(rpc), option.soft_ttl()).await? {
             Response::Vote(answer) => Ok(answer),
             _ => Err(self.unexpected().into()),
         }
@@ -139,7 +139,7 @@ impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        match self.call(&Request::PreVote(rpc), option.hard_ttl()).await? {
+        match self.call(&Request::PreVote(rpc), option.soft_ttl()).await? {
             Response::Vote(answer) => Ok(answer),
             _ => Err(self.unexpected().into()),
         }

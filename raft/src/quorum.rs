@@ -149,9 +149,13 @@ impl Quorum {
         }
     }
 
-    /// On the leader: has a node follow without a vote, or corrects its address. Done once it is committed; the node
+    /// On the leader: has a node follow without a vote, unless it is a member already. Done once it is committed; the node
     /// catches up afterwards.
     pub async fn add_learner(&self, id: u64, address: String) -> Result<(), ProposeError> {
+        let status = self.status.borrow().clone();
+        if status.is_leader() && (status.voters.contains_key(&id) || status.learners.contains_key(&id)) {
+            return Ok(());
+        }
         let added = self.raft.add_learner(id, Member { addr: address }, false).await;
         added.map(drop).map_err(refused)
     }
@@ -161,6 +165,11 @@ impl Quorum {
     pub async fn overrule(&self, term: u64) {
         let status = self.status.borrow().clone();
         if status.term != term || status.is_leader() || !status.voters.contains_key(&status.node_id) {
+            return;
+        }
+        // The status lags behind a vote that is on its way to the disk; the core does not.
+        let voted = self.raft.with_raft_state(|state| state.vote_ref().leader_id.term).await;
+        if voted.is_ok_and(|voted| voted > term) {
             return;
         }
         self.overruled.store(term + 1, Ordering::Relaxed);

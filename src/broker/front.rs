@@ -5,22 +5,27 @@ use crate::peer::Service;
 use crate::wire::header::PEER_KEYS;
 use crate::wire::{Frame, Outgoing, Peer};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long a client's request waits for the node: while it does nobody notices a client that has gone.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way in for every connection.
 #[derive(Clone)]
 pub struct Front {
     peers: Service,
-    /// The listener by which brokers reach each other: there the private APIs are answered too.
-    for_brokers: Arc<str>,
+    /// The listener by which other nodes reach this one, if it has none for that alone.
+    for_nodes: Arc<str>,
     node: Arc<OnceLock<Arc<Node>>>,
     is_open: Arc<watch::Sender<bool>>,
 }
 
 impl Front {
-    pub fn new(peers: Service, for_brokers: &str) -> Front {
+    pub fn new(peers: Service, for_nodes: &str) -> Front {
         let is_open = Arc::new(watch::Sender::new(false));
-        Front { peers, for_brokers: for_brokers.into(), node: Arc::default(), is_open }
+        Front { peers, for_nodes: for_nodes.into(), node: Arc::default(), is_open }
     }
 
     /// From now on clients are served by `node`.
@@ -32,14 +37,14 @@ impl Front {
 
     pub async fn call(self, peer: Arc<Peer>, frame: Frame) -> Outgoing {
         if PEER_KEYS.contains(&frame.header.api_key) {
-            return match peer.listener == self.for_brokers {
+            return match peer.listener == self.for_nodes {
                 true => self.peers.serve(peer, frame).await,
                 false => Outgoing::Close("the API is not served here"),
             };
         }
         match self.node().await {
             Some(node) => api::serve(node, peer, frame).await,
-            None => Outgoing::Close("the node stops before it has served anybody"),
+            None => Outgoing::Close("the node does not serve yet"),
         }
     }
 
@@ -47,7 +52,8 @@ impl Front {
         if let Some(node) = self.node.get() {
             return Some(node.clone());
         }
-        self.is_open.subscribe().wait_for(|is_open| *is_open).await.ok()?;
+        let mut is_open = self.is_open.subscribe();
+        timeout(PATIENCE, is_open.wait_for(|is_open| *is_open)).await.ok()?.ok()?;
         self.node.get().cloned()
     }
 }

@@ -18,12 +18,15 @@ use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
 use thiserror::Error;
 use tokio::sync::{Mutex, oneshot};
+use tokio::time::sleep;
 
 /// The directory of the metadata log, within `metadata.log.dir`.
 const DIRECTORY: &str = "drave-metadata";
 /// Holds this node's id in the quorum: minted once per formatted directory, never used again by another.
 const NODE_ID: &str = "raft-node.id";
 const LOCK: &str = ".lock";
+/// Between two attempts to form the cluster.
+const AGAIN: Duration = Duration::from_millis(200);
 /// How long one voter may take to take over.
 const HAND_OVER: Duration = Duration::from_millis(300);
 /// How long a stop waits for the disk. Whatever was answered is on it already.
@@ -163,7 +166,7 @@ impl MetadataLane {
         let found = loop {
             match self.running.metadata.submit(form.clone()).await {
                 // It changes nothing the second time.
-                Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => {}
+                Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => sleep(AGAIN).await,
                 formed => break formed.map_err(LaneError::Form)?,
             }
         };
@@ -279,6 +282,8 @@ fn first_start(config: &BrokerConfig, member: u64, cluster_id: Option<String>) -
         voters.extend(config.controller_quorum_bootstrap_servers.iter().map(|at| (None, at.clone())));
     }
     let own = voters.iter().find(|(id, _)| *id == Some(config.node_id)).map(|(_, at)| at.clone());
+    // A sole voter need not be reached by anybody.
+    voters.retain(|(id, _)| *id != Some(config.node_id) || config.controller_quorum_voters.len() > 1);
     let at = own.unwrap_or_else(|| for_nodes(config));
     FirstStart { node: config.node_id, member, at, cluster_id, data: None, voters }
 }
@@ -291,7 +296,8 @@ fn for_nodes(config: &BrokerConfig) -> HostPort {
     let found = bound.or(told).map(|one| one.address.clone());
     let at = found.unwrap_or(HostPort { host: String::new(), port: 0 });
     // All interfaces of this machine have its name.
-    let host = if at.host.is_empty() { config.host_name().to_owned() } else { at.host };
+    let is_any = ["", "0.0.0.0", "::"].contains(&at.host.as_str());
+    let host = if is_any { config.host_name().to_owned() } else { at.host };
     HostPort { host, port: at.port }
 }
 

@@ -142,6 +142,8 @@ pub fn advertised(config: &BrokerConfig, bound: &[Listener]) -> Result<Advertise
         let (name, host) = (one.name.clone(), one.address.host.clone());
         listeners.push(image::Listener { name, host, port, protocol: one.protocol as i16 });
     }
+    // A controller that is no broker may not know which is for nodes: the first.
+    listeners.sort_by_key(|listener| listener.name != config.inter_broker_listener_name);
     Ok(listeners)
 }
 

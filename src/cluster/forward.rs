@@ -119,7 +119,8 @@ fn take<C: Command>(body: &[u8]) -> Option<Received> {
     Some((job, answered.boxed()))
 }
 
-fn answer<A: serde::Serialize>(answered: Answered<A>) -> Bytes {
+/// The bytes of an answer.
+pub(super) fn answer<A: serde::Serialize>(answered: Answered<A>) -> Bytes {
     encoded(&answered.map_err(|code| code.code())).into()
 }
 

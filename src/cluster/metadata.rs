@@ -66,6 +66,15 @@ impl Metadata {
         self.shown(index, deadline).await.map(|()| answer)
     }
 
+    /// Has this node decide, if it leads; once, and nobody else if it does not.
+    pub async fn submit_here<C: Command>(&self, command: C) -> Result<C::Answer, ErrorCode> {
+        let is_leader = self.status.borrow().is_leader();
+        match is_leader {
+            true => self.decide_here(command).await.map(|(_, answer)| answer),
+            false => Err(ErrorCode::NotController),
+        }
+    }
+
     /// The same for a node that stops: it need not see what becomes of it.
     pub async fn tell<C: Command>(&self, command: C) -> Result<C::Answer, ErrorCode> {
         let (_, answer) = self.decided(command, Instant::now() + PATIENCE).await?;
@@ -88,9 +97,15 @@ impl Metadata {
             Ok(received) => received,
             Err(refusal) => return refusal,
         };
-        // A job that is dropped says so by its reply.
-        let _gone = self.jobs.send(job).await;
-        reply.await
+        // Without a majority nothing is decided: the asker gives up then too, and so must this.
+        let answered = async {
+            // A job that is dropped says so by its reply.
+            let _gone = self.jobs.send(job).await;
+            reply.await
+        };
+        timeout(ATTEMPT, answered)
+            .await
+            .unwrap_or_else(|_| forward::answer::<()>(Err(ErrorCode::RequestTimedOut)))
     }
 
     async fn attempt<C: Command>(&self, command: &C, request: &Bytes) -> Answered<C::Answer> {

@@ -73,6 +73,10 @@ fn voters(read: &Reader<'_>) -> Result<(), Invalid> {
     let (voters, id) = (read.voters()?, read.node_id()?);
     let listed = voters.is_empty() || voters.iter().any(|voter| voter.id == id);
     let name = "controller.quorum.voters";
+    if !read.roles()?.controller && voters.is_empty() && read.bootstrap_servers()?.is_empty() {
+        let why = format!("{name}: a node that is no controller must know where one is");
+        return Err(conflict(name, why));
+    }
     match read.roles()?.controller && !listed {
         true => Err(conflict(
             name,

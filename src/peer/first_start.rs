@@ -20,6 +20,8 @@ use tokio::time::sleep;
 const LIMIT: Duration = Duration::from_secs(1);
 /// In the address of a node whose id is not known yet.
 const UNKNOWN: BrokerId = -1;
+/// After a request to follow: the leader calls soon, if it reaches this node.
+const FOLLOWED: Duration = Duration::from_secs(2);
 /// Between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,7 +81,10 @@ impl FirstStart {
                     tracing::info!(voters = voters.len(), "a new cluster begins");
                     return Ok(quorum.initialize(voters).await?);
                 }
-                Step::Follow(leader) => self.follow(members, &leader).await,
+                Step::Follow(leader) => {
+                    self.follow(members, &leader).await;
+                    sleep(FOLLOWED).await;
+                }
                 Step::Wait(why) if why != said => {
                     tracing::info!("waiting for the cluster: {why}");
                     said = why;
@@ -91,37 +96,28 @@ impl FirstStart {
         Ok(())
     }
 
-    /// What each other voter knows; `None` for one that does not answer.
+    /// What each voter knows, this node too: it must be the one at its own address. `None` for one that does not answer.
     async fn ask(&self, members: &Members) -> Vec<Option<Known>> {
         let hello = Hello { node: self.node, member: self.member, cluster_id: self.cluster_id.clone() };
-        let asked = self.others().map(|(node, at)| {
+        let asked = self.voters.iter().map(|(node, at)| {
             let (hello, to) = (encode(&hello), address(node.unwrap_or(UNKNOWN), at));
             async move { decode(&members.call(&to, HELLO, hello, LIMIT).await.ok()?) }
         });
         futures_util::future::join_all(asked).await
     }
 
-    /// All that are not known to be this node.
-    fn others(&self) -> impl Iterator<Item = &(Option<BrokerId>, HostPort)> {
-        self.voters.iter().filter(|(node, _)| *node != Some(self.node))
-    }
-
-    /// Whether this node is among those configured: by its id, or because it answered itself.
-    fn is_voter(&self, answers: &[&Known]) -> bool {
-        self.voters.is_empty()
-            || self.voters.iter().any(|(node, _)| *node == Some(self.node))
-            || answers.iter().any(|known| known.member == self.member)
-    }
-
-    /// `known` is in the order of the other voters.
+    /// `known` is in the order of the voters.
     fn decide(&self, known: &[Option<Known>]) -> Result<Step, FirstStartError> {
         self.check(known)?;
         let answers: Vec<&Known> = known.iter().flatten().collect();
-        if let Some(one) = answers.iter().find(|known| known.has_log) {
+        let with_log = |known: &&&Known| known.has_log && known.member != self.member;
+        let leads = answers.iter().filter(with_log).find(|known| known.leader.is_some());
+        if let Some(one) = leads.or(answers.iter().find(with_log)) {
             return Ok(self.beside(one));
         }
         let silent: Vec<String> = self
-            .others()
+            .voters
+            .iter()
             .zip(known)
             .filter(|(_, known)| known.is_none())
             .map(|((_, at), _)| at.to_string())
@@ -129,14 +125,14 @@ impl FirstStart {
         if !silent.is_empty() {
             return Ok(Step::Wait(format!("no answer from {}", silent.join(", "))));
         }
-        let is_other = |known: &&&Known| known.member != self.member;
-        let first = answers.iter().filter(is_other).all(|known| known.node > self.node);
-        if !self.is_voter(&answers) || !first {
+        let is_mine = |known: &Known| known.member == self.member;
+        let is_voter = self.voters.is_empty() || answers.iter().any(|known| is_mine(known));
+        let is_first = answers.iter().all(|known| is_mine(known) || known.node > self.node);
+        if !is_voter || !is_first {
             return Ok(Step::Wait("its first controller has to begin it".into()));
         }
-        let found = self.others().zip(&answers);
-        let others = found.filter(|(_, known)| is_other(known));
-        let others = others.map(|((_, at), known)| (known.member, address(known.node, at)));
+        let found = self.voters.iter().zip(&answers).filter(|(_, known)| !is_mine(known));
+        let others = found.map(|((_, at), known)| (known.member, address(known.node, at)));
         Ok(Step::Begin(others.chain([(self.member, address(self.node, &self.at))]).collect()))
     }
 
@@ -153,7 +149,7 @@ impl FirstStart {
     }
 
     fn check(&self, known: &[Option<Known>]) -> Result<(), FirstStartError> {
-        for ((expected, at), known) in self.others().zip(known) {
+        for ((expected, at), known) in self.voters.iter().zip(known) {
             let Some(known) = known else { continue };
             let (at, found) = (at.clone(), known.node);
             if let Some(expected) = expected.filter(|expected| *expected != found) {
@@ -229,10 +225,16 @@ mod tests {
     #[test]
     fn only_the_first_voter_begins_and_only_if_all_are_empty() {
         let all = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
-        assert_eq!(node(1).decide(&[empty(2), empty(3)]), Ok(Step::Begin(all)));
-        assert!(matches!(node(2).decide(&[empty(1), empty(3)]), Ok(Step::Wait(_))));
-        assert_eq!(node(1).decide(&[empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
+        assert_eq!(node(1).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Begin(all)));
+        assert!(matches!(node(2).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+        assert_eq!(node(1).decide(&[empty(1), empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
         assert!(matches!(node(4).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+    }
+
+    #[test]
+    fn who_is_not_at_its_own_address_begins_nothing() {
+        let twin = Some(Known { member: 999, ..empty(1).unwrap() });
+        assert!(matches!(node(1).decide(&[twin, empty(2), empty(3)]), Ok(Step::Wait(_))));
     }
 
     #[test]
@@ -252,9 +254,9 @@ mod tests {
 
     #[test]
     fn beside_a_cluster_nobody_begins_another() {
-        let told = node(1).decide(&[leading(2, &[101, 102, 103]), empty(3)]);
+        let told = node(1).decide(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
         assert_eq!(told, Ok(Step::Wait("its leader has not called yet".into())));
-        let wiped = node(1).decide(&[leading(2, &[199, 102, 103]), None]);
+        let wiped = node(1).decide(&[empty(1), leading(2, &[199, 102, 103]), None]);
         assert_eq!(wiped, Ok(Step::Follow("2@h:9".into())));
     }
 
@@ -262,9 +264,9 @@ mod tests {
     fn a_stranger_is_refused() {
         let mut ours = node(1);
         ours.cluster_id = Some("d".into());
-        let refused = ours.decide(&[leading(2, &[102]), None]).unwrap_err().to_string();
+        let refused = ours.decide(&[empty(1), leading(2, &[102]), None]).unwrap_err().to_string();
         assert!(refused.starts_with("node 2 at h:2 belongs to cluster c, but this node to d;"), "{refused}");
-        let refused = node(1).decide(&[empty(3), None]).unwrap_err().to_string();
+        let refused = node(1).decide(&[empty(1), empty(3), None]).unwrap_err().to_string();
         assert!(refused.starts_with("controller.quorum.voters names node 2 at h:2, but node 3"), "{refused}");
     }
 }

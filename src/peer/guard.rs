@@ -9,6 +9,7 @@
 
 use super::members::{Members, parse};
 use crate::cluster::controller::FenceBroker;
+use crate::cluster::image::Broker;
 use crate::cluster::liveness::Liveness;
 use crate::cluster::{Image, Metadata};
 use crate::config::HostPort;
@@ -16,6 +17,7 @@ use crate::seam::Clock;
 use crate::types::{BrokerId, Mono};
 use parking_lot::Mutex;
 use raft::{Quorum, Status};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -24,6 +26,8 @@ use tokio::time::sleep;
 const DIAL: Duration = Duration::from_millis(200);
 /// Voters that see the leader go stand one after the other, so that votes are not split.
 const STAGGER: Duration = Duration::from_millis(120);
+/// So late a timer is not late for want of a core: this process stood still.
+const OVERSLEPT: Duration = Duration::from_millis(200);
 /// Ties of one connection. A node has two; whoever claims more is none.
 const TIES: usize = 8;
 /// Longest wait for the next deadline.
@@ -94,19 +98,27 @@ impl Guard {
             let now = status.borrow_and_update().clone();
             self.take_office(&now, &mut watched);
             let deadline = watched.as_ref().and_then(|(_, liveness)| liveness.next_deadline());
+            let due = self.clock.mono().plus(self.until(deadline));
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
                 Some(news) = news.recv() => self.hear(news, watched.as_mut().map(|(_, liveness)| liveness)),
                 () = sleep(self.until(deadline)) => {}
             }
             if let Some((_, liveness)) = &mut watched {
-                liveness.see(&self.metadata.image(), self.clock.mono());
-                liveness
-                    .due(self.clock.mono())
-                    .into_iter()
-                    .for_each(|(broker, epoch)| self.fence(broker, epoch));
+                self.end_sessions(liveness, due);
             }
         }
+    }
+
+    /// Fences brokers that are silent. Who slept longer than meant to has been silent itself, and heard nobody meanwhile.
+    fn end_sessions(&self, liveness: &mut Liveness, meant: Mono) {
+        let (image, now) = (self.metadata.image(), self.clock.mono());
+        if now.since(meant) > OVERSLEPT {
+            *liveness = Liveness::take_over(&image, now, self.session);
+            return;
+        }
+        liveness.see(&image, now);
+        liveness.due(now).into_iter().for_each(|(broker, epoch)| self.fence(broker, epoch));
     }
 
     fn until(&self, deadline: Option<Mono>) -> Duration {
@@ -143,10 +155,9 @@ impl Guard {
     }
 
     fn verify_broker(&self, image: &Image, broker: BrokerId, epoch: i64) {
-        let Some(known) = image.brokers.get(broker).filter(|known| known.epoch == epoch && !known.fenced)
-        else {
-            return;
-        };
+        // One that stops says so, and is fenced by its own wish.
+        let serves = |known: &&Arc<Broker>| known.epoch == epoch && known.is_active();
+        let Some(known) = image.brokers.get(broker).filter(serves) else { return };
         let Some(listener) = known.listener(&self.listener).or(known.listeners.first()) else { return };
         let at = HostPort { host: listener.host.clone(), port: listener.port };
         let metadata = self.metadata.clone();
@@ -185,8 +196,9 @@ impl Guard {
     }
 }
 
+/// Decided here or nowhere: whoever leads by now has heard other brokers than this node.
 async fn fence(metadata: Metadata, id: BrokerId, epoch: i64) {
-    if let Err(code) = metadata.submit(FenceBroker { id, epoch }).await {
+    if let Err(code) = metadata.submit_here(FenceBroker { id, epoch }).await {
         tracing::debug!(broker = id, %code, "a broker was not fenced");
     }
 }

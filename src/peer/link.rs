@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 64;
-/// Who has said nothing for so long while a request waits is gone, whatever the connection says.
+/// Who has said nothing for so long after a request is gone, whatever the connection says.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The largest answer that is taken, bytes.
 const MAX_ANSWER: usize = 256 << 20;
@@ -55,9 +55,16 @@ struct Live {
 #[derive(Debug)]
 struct Waiting {
     askers: HashMap<i32, oneshot::Sender<Bytes>>,
-    /// When the last answer came.
-    heard: Instant,
+    /// When the first request was sent that nothing has been heard since; whether its asker still waits does not matter.
+    unanswered: Option<Instant>,
     closed: bool,
+}
+
+impl Waiting {
+    /// A connection that is cut stays open here for as long as the kernel hopes.
+    fn is_of_use(&self) -> bool {
+        !self.closed && self.unanswered.is_none_or(|since| since.elapsed() < SILENCE)
+    }
 }
 
 impl Link {
@@ -82,10 +89,7 @@ impl Link {
         match timeout_at(deadline, live.ask(key, version, body)).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(self.unreachable("the connection was closed".into(), false)),
-            Err(_) => {
-                self.drop_if_silent(&live).await;
-                Err(self.unreachable("no answer in time".into(), false))
-            }
+            Err(_) => Err(self.unreachable("no answer in time".into(), false)),
         }
     }
 
@@ -96,22 +100,14 @@ impl Link {
 
     async fn connected(&self) -> io::Result<Arc<Live>> {
         let mut live = self.live.lock().await;
-        if let Some(live) = live.as_ref().filter(|live| !live.waiting.lock().closed) {
+        if let Some(live) = live.as_ref().filter(|live| live.waiting.lock().is_of_use()) {
             return Ok(live.clone());
         }
+        // Closed at once, also if the next dial fails.
+        *live = None;
         let opened = Arc::new(Live::open(connect(&self.address).await?));
         *live = Some(opened.clone());
         Ok(opened)
-    }
-
-    async fn drop_if_silent(&self, silent: &Arc<Live>) {
-        if silent.waiting.lock().heard.elapsed() < SILENCE {
-            return;
-        }
-        let mut live = self.live.lock().await;
-        if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, silent)) {
-            *live = None;
-        }
     }
 
     fn unreachable(&self, why: String, unsent: bool) -> Unreachable {
@@ -139,7 +135,7 @@ impl Live {
         let (input, output) = stream.into_split();
         let (requests, queue) = mpsc::channel(QUEUE);
         let waiting =
-            Arc::new(Mutex::new(Waiting { askers: HashMap::new(), heard: Instant::now(), closed: false }));
+            Arc::new(Mutex::new(Waiting { askers: HashMap::new(), unanswered: None, closed: false }));
         let tasks =
             [tokio::spawn(write(output, queue, waiting.clone())), tokio::spawn(read(input, waiting.clone()))];
         Live { requests, waiting, next: AtomicI32::new(0), tasks }
@@ -154,9 +150,7 @@ impl Live {
             if waiting.closed {
                 return None;
             }
-            if waiting.askers.is_empty() {
-                waiting.heard = Instant::now();
-            }
+            waiting.unanswered.get_or_insert_with(Instant::now);
             waiting.askers.insert(id, asker);
         }
         let _leaving = Leaving { waiting: &self.waiting, id };
@@ -227,7 +221,7 @@ async fn answers(input: &mut OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Res
         let body = answer.split_off(ANSWER_HEADER).freeze();
         let id = i32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
         let mut waiting = waiting.lock();
-        waiting.heard = Instant::now();
+        waiting.unanswered = None;
         if let Some(asker) = waiting.askers.remove(&id) {
             // One that has given up wants it no more.
             let _ = asker.send(body);

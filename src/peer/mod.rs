@@ -24,7 +24,7 @@ pub use first_start::{FirstStart, FirstStartError};
 pub use guard::{Guard, News};
 pub use link::{Link, Unreachable};
 pub use members::{Members, address};
-pub use pulse::Heart;
+pub use pulse::{Heart, Wish};
 pub use service::Service;
 
 use crate::wire::header::PEER_KEYS;

@@ -14,6 +14,15 @@ use tokio::time::{Instant, sleep_until};
 /// After a failure, to find the next leader soon.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// What a broker means to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Serve,
+    /// It is on its way down, and lives.
+    Leave,
+    Still,
+}
+
 /// Says that this broker lives, for as long as it does.
 pub struct Heart {
     pub broker: BrokerId,
@@ -27,17 +36,20 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// Beats until `stop` says so. A broker that was fenced although it lives says that it is ready again.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Beats until `wish` is that it be still. A broker that was fenced although it means to serve says that it is ready.
+    pub async fn run(self, mut wish: watch::Receiver<Wish>) {
         let mut status = self.metadata.status();
         loop {
+            let told = status.borrow_and_update().leader;
             let next = Instant::now() + if self.beat().await { self.interval } else { AGAIN };
-            self.unfence().await;
+            if *wish.borrow() == Wish::Serve {
+                self.unfence().await;
+            }
             tokio::select! {
                 () = sleep_until(next) => {}
                 // A new leader is told at once.
-                Ok(()) = status.changed() => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                Ok(_) = status.wait_for(|status| status.leader != told) => {}
+                Ok(_) = wish.wait_for(|wish| *wish == Wish::Still) => return,
             }
         }
     }

@@ -87,7 +87,8 @@ pub(super) fn put_response_header(buf: &mut BytesMut, len: usize, correlation_id
 pub fn body_limit(api_key: i16) -> Option<usize> {
     const MIB: usize = 1 << 20;
     if PEER_KEYS.contains(&api_key) {
-        return None;
+        // A command of the largest size, with what stands around it.
+        return Some(17 * MIB);
     }
     match ApiKey::try_from(api_key) {
         Ok(ApiKey::Produce) => None,
