@@ -57,8 +57,11 @@ impl EpochCache {
         if epoch < 0 || start_offset < 0 || self.latest().is_some_and(|last| last.epoch == epoch) {
             return;
         }
-        self.entries.retain(|e| e.epoch < epoch && e.start_offset < start_offset);
-        self.entries.push(EpochEntry { epoch, start_offset });
+        // A leader that wrote nothing left an entry at the log end: behind it lies the true one of an older epoch, which goes on.
+        self.entries.retain(|e| e.epoch <= epoch && e.start_offset < start_offset);
+        if self.latest().is_none_or(|last| last.epoch != epoch) {
+            self.entries.push(EpochEntry { epoch, start_offset });
+        }
         self.changed = true;
     }
 
@@ -106,5 +109,24 @@ impl EpochCache {
     pub fn clear(&mut self) {
         self.changed |= !self.entries.is_empty();
         self.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(entries: &[(i32, i64)]) -> EpochCache {
+        let mut cache = EpochCache::default();
+        entries.iter().for_each(|(epoch, start_offset)| cache.assign(*epoch, *start_offset));
+        cache
+    }
+
+    #[test]
+    fn an_epoch_that_wrote_nothing_takes_no_older_one_with_it() {
+        let mut cache = cache(&[(1, 0), (3, 5), (4, 8)]);
+        cache.assign(3, 8);
+        let left: Vec<_> = cache.entries().iter().map(|e| (e.epoch, e.start_offset)).collect();
+        assert_eq!(left, [(1, 0), (3, 5)]);
     }
 }

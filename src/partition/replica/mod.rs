@@ -130,10 +130,14 @@ impl Replica {
     pub fn assume(self: &Arc<Self>, assignment: Assignment, now: Mono) -> Turn {
         let mut inner = self.inner.lock();
         let turn = inner.state.assume(assignment, now);
-        if turn == Turn::Leads {
-            let epoch = inner.state.assignment().leader_epoch;
-            inner.log.begin_epoch(epoch);
-            self.flush_if_due(&inner);
+        match turn {
+            Turn::Leads => {
+                let epoch = inner.state.assignment().leader_epoch;
+                inner.log.begin_epoch(epoch);
+                self.flush_if_due(&inner);
+            }
+            Turn::Follows => inner.log.forget_unwritten_epoch(),
+            Turn::Stays | Turn::Stale => {}
         }
         self.settle(&mut inner);
         turn

@@ -267,6 +267,10 @@ impl Trio {
     fn produce(&mut self) {
         let believed: Vec<_> = BROKERS.into_iter().filter_map(|id| self.replica(id)).collect();
         let Some(leader) = believed.iter().find(|replica| replica.marks().leads) else { return };
+        self.produce_to(leader);
+    }
+
+    fn produce_to(&mut self, leader: &Arc<Replica>) {
         let value = format!("v{}", self.produced);
         self.produced += 1;
         let Ok(appended) = leader.append(Append { records: record(&value), acks: Acks::All }, self.now)
@@ -276,6 +280,21 @@ impl Trio {
         let outcome = appended.pending.unwrap_or_else(|| Box::pin(async { Ok(()) }));
         self.waiting.push(Waiting { offset: appended.base_offset, value, outcome });
         self.settle_waits();
+    }
+
+    /// `id` leads, and those of `hearing` know it, in this order.
+    fn appoint(&mut self, id: BrokerId, hearing: &[BrokerId]) {
+        self.decide(|truth| {
+            truth.leader = Some(id);
+            truth.leader_epoch += 1;
+            truth.partition_epoch += 1;
+        });
+        hearing.iter().for_each(|id| self.hear(*id, self.decisions.len() - 1));
+    }
+
+    fn fetch(&mut self, id: BrokerId) {
+        self.ask(id);
+        self.deliver(self.answers.len() - 1);
     }
 
     fn settle_waits(&mut self) {
@@ -504,6 +523,32 @@ fn run_seeds(seeds: std::ops::Range<u64>, flush: bool) {
         acknowledged += ran.unwrap_or_else(|_| panic!("seed {seed}, flush {flush}"));
     }
     assert!(acknowledged > 0, "a test in which nothing is acknowledged shows nothing");
+}
+
+/// ```text
+///   broker 1   0 0 0        its last two were never committed, and it hears of nothing
+///   broker 2   0 1 1 1      leads in epochs 1 and 3
+///   broker 3   0 1 1        leads in epoch 2 and writes nothing; then takes the last of epoch 1 from broker 2
+/// ```
+#[test]
+fn a_leader_that_wrote_nothing_still_knows_where_older_epochs_began() {
+    let mut trio = Trio::begin(0, false);
+    trio.produce();
+    [2, 3].into_iter().for_each(|id| trio.fetch(id));
+    (0..2).for_each(|_| trio.produce());
+    trio.appoint(2, &[2, 3]);
+    let leader = trio.replica(2).unwrap();
+    (0..2).for_each(|_| trio.produce_to(&leader));
+    trio.fetch(3);
+    trio.produce_to(&leader);
+    drop(leader);
+    trio.appoint(3, &[3]);
+    trio.appoint(2, &[2, 3]);
+    trio.fetch(3);
+    trio.appoint(3, &[3, 1]);
+    trio.heal();
+    trio.check();
+    trio.check_healed();
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl LogWriter {
         Ok(())
     }
 
-    fn forget_epochs(&mut self, forget: impl FnOnce(&mut crate::epochs::EpochCache)) {
+    pub(super) fn forget_epochs(&mut self, forget: impl FnOnce(&mut crate::epochs::EpochCache)) {
         forget(Arc::make_mut(&mut self.epochs));
         self.pending.epochs_changed();
     }

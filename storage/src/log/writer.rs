@@ -176,6 +176,15 @@ impl LogWriter {
         self.publish();
     }
 
+    /// Forgets an epoch in which nothing was written: whoever follows has no records of it, and the next may be of an older one.
+    pub fn forget_unwritten_epoch(&mut self) {
+        let log_end = self.log_end_offset;
+        if self.epochs.latest().is_some_and(|latest| latest.start_offset >= log_end) {
+            self.forget_epochs(|epochs| epochs.truncate_from_end(log_end));
+            self.publish();
+        }
+    }
+
     /// Transactions decided below the high watermark no longer hold the last stable offset back.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
         let before = self.producers.first_unstable();
