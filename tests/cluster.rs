@@ -2,7 +2,8 @@
 
 mod support;
 
-use kafka_protocol::messages::MetadataResponse;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::{BrokerId, FetchRequest, MetadataResponse};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,6 +59,37 @@ fn every_node_takes_commands_and_shows_what_became_of_them() {
         }
         let brokers = cluster.metadata(node, &topic).brokers.len();
         assert_eq!(brokers, 3);
+    }
+}
+
+/// From here on an answer says who leads.
+const TELLS_LEADER: i16 = 16;
+
+#[test]
+fn who_fetches_at_the_wrong_broker_or_with_an_old_epoch_is_told_who_leads() {
+    let mut cluster = Cluster::start(3, &[]);
+    let topic = Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let leads = leader(&cluster, 1, 0);
+    cluster.node(leads).kill9();
+    let leads = leader(&cluster, other(leads), leads);
+    let follows = (1..=3).find(|node| *node != leads && cluster.node(*node).pid().is_some()).unwrap();
+    const NOT_LEADER: i16 = 6;
+    const FENCED: i16 = 74;
+    for (asked, epoch, expected) in [(follows, -1, NOT_LEADER), (leads, 0, FENCED)] {
+        let partition = FetchPartition::default().with_current_leader_epoch(epoch);
+        let asked_for = FetchTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
+        let request = FetchRequest::default().with_max_bytes(1).with_topics(vec![asked_for]);
+        let hinted = poll(LIMIT, || {
+            let mut wire = Wire::connect(&cluster.node(asked).address());
+            let answer = wire.call(TELLS_LEADER, &request);
+            let partition = &answer.responses[0].partitions[0];
+            let hint = (partition.error_code, partition.current_leader.leader_id);
+            let told = (hint == (expected, BrokerId(leads))).then(|| answer.node_endpoints.clone());
+            told.filter(|_| partition.current_leader.leader_epoch > 0)
+        });
+        let endpoints = hinted.expect("a hint");
+        let address = format!("{}:{}", endpoints[0].host.as_str(), endpoints[0].port);
+        assert_eq!((endpoints.len(), address), (1, cluster.node(leads).address()));
     }
 }
 

@@ -13,6 +13,7 @@ mod epochs;
 mod events;
 pub mod fetch;
 mod groups;
+mod leaders;
 mod list_offsets;
 mod log_dirs;
 mod merged;

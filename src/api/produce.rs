@@ -2,11 +2,13 @@
 
 use super::context::{Context, Found};
 use super::fetch::session::TopicKey;
+use super::leaders::Leaders;
 use super::metadata::is_internal;
 use super::{Api, Reply};
 use crate::cluster::Image;
 use crate::partition::replica::{Acks, Append, AppendRefused, Appended};
 use crate::types::{ErrorCode, LeaderEpoch, Now, Uuid};
+use crate::wire::fetch_response::Endpoint;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::*;
@@ -231,18 +233,32 @@ fn respond(cx: &Context, topics: Vec<TopicOutcome>) -> ProduceResponse {
     let topics = topics.into_iter().map(|topic| {
         let key = topic.key();
         let partitions = topic.partitions.into_iter().map(|(index, outcome)| {
-            let current = outcome
-                .as_ref()
-                .err()
-                .and_then(|refused| leaders.hint(cx, &image, &key, index, refused.code));
-            answer(cx.version(), index, outcome, current)
+            let leader = match tells_leader(cx.version(), &outcome) {
+                true => leaders.hint(cx, &image, &key, index),
+                false => None,
+            };
+            answer(cx.version(), index, outcome, leader)
         });
         let partitions = partitions.collect();
         let answer = TopicProduceResponse::default().with_partition_responses(partitions);
         if cx.version() >= BY_ID { answer.with_topic_id(topic.id) } else { answer.with_name(topic.name) }
     });
     let topics = topics.collect();
-    ProduceResponse::default().with_responses(topics).with_node_endpoints(leaders.endpoints)
+    let endpoints = leaders.endpoints.into_iter().map(endpoint).collect();
+    ProduceResponse::default().with_responses(topics).with_node_endpoints(endpoints)
+}
+
+fn tells_leader(version: i16, outcome: &Result<Appended, AppendRefused>) -> bool {
+    let elsewhere = outcome.as_ref().is_err_and(|refused| refused.code == ErrorCode::NotLeaderOrFollower);
+    elsewhere && version >= TELLS_LEADER
+}
+
+fn endpoint(leader: Endpoint) -> NodeEndpoint {
+    NodeEndpoint::default()
+        .with_node_id(BrokerId(leader.node))
+        .with_host(leader.host)
+        .with_port(leader.port)
+        .with_rack(leader.rack)
 }
 
 fn answer(
@@ -287,38 +303,4 @@ fn refusal(
     answer
         .with_record_errors(refused.records.into_iter().map(why).collect())
         .with_error_message(refused.message.map(StrBytes::from_string))
-}
-
-/// Who leads instead, for clients that came to the wrong broker (KIP-951).
-#[derive(Default)]
-struct Leaders {
-    endpoints: Vec<NodeEndpoint>,
-}
-
-impl Leaders {
-    fn hint(
-        &mut self,
-        cx: &Context,
-        image: &Image,
-        key: &TopicKey,
-        partition: i32,
-        code: ErrorCode,
-    ) -> Option<(i32, LeaderEpoch)> {
-        if code != ErrorCode::NotLeaderOrFollower || cx.version() < TELLS_LEADER {
-            return None;
-        }
-        let partition = cx.topic(image, key).ok()?.partition(partition)?;
-        let leader = image.brokers.get(partition.leader?)?;
-        let listener = leader.listener(&cx.peer.listener)?;
-        let id = BrokerId(leader.id);
-        if self.endpoints.iter().all(|known| known.node_id != id) {
-            let endpoint = NodeEndpoint::default()
-                .with_node_id(id)
-                .with_host(StrBytes::from_string(listener.host.clone()))
-                .with_port(listener.port.into())
-                .with_rack(leader.rack.clone().map(StrBytes::from_string));
-            self.endpoints.push(endpoint);
-        }
-        Some((leader.id, partition.leader_epoch))
-    }
 }

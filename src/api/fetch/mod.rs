@@ -137,18 +137,19 @@ impl Fetch {
         self.wanted.iter().filter_map(place).collect()
     }
 
-    fn respond(&self, cx: &Context, plan: Plan) -> Chunks {
+    fn respond(&self, cx: &Context, mut plan: Plan) -> Chunks {
         let session_id = match &self.mode {
             Mode::Full => 0,
             Mode::New(session) | Mode::Incremental(session) => session.lock().id(),
         };
+        let endpoints = plan.endpoints();
         let topics = match &self.mode {
             Mode::Full => plan.topics(|_, _| true),
             Mode::New(session) | Mode::Incremental(session) => {
                 plan.topics(|key, told| tell(session, key, told))
             }
         };
-        let reply = FetchReply { session_id, topics, ..FetchReply::default() };
+        let reply = FetchReply { session_id, topics, endpoints, ..FetchReply::default() };
         framed(cx.envelope(), reply)
     }
 }

@@ -2,13 +2,17 @@
 
 use super::session::{self, PartitionKey, TopicKey, Wanted};
 use crate::api::context::Context;
+use crate::api::leaders::Leaders;
 use crate::cluster::Image;
 use crate::partition::replica::{Fetched, FollowerRead, Found, Isolation, Read, Replica};
 use crate::types::{BrokerId, ErrorCode};
-use crate::wire::fetch_response::{PartitionReply, TopicReply};
+use crate::wire::fetch_response::{Endpoint, PartitionReply, TopicReply};
 use crate::wire::outgoing::Chunk;
 use std::sync::Arc;
 use storage::log::Stop;
+
+/// From here on a client that came to the wrong broker, or with an old epoch, is told who leads (KIP-951).
+const TELLS_LEADER: i16 = 16;
 
 /// Bytes of records that a reply may still hold. The first batch is returned whatever its size (KIP-74).
 pub(super) struct Budget {
@@ -44,12 +48,14 @@ pub(super) struct Plan {
     /// Somewhere the next segment holds more: waiting would not put it into this answer.
     goes_on: bool,
     failed: bool,
+    leaders: Leaders,
     partitions: Vec<(PartitionKey, PartitionReply)>,
 }
 
 impl Plan {
     pub fn new(budget: Budget) -> Plan {
-        Plan { budget, bytes: 0, readable: 0, goes_on: false, failed: false, partitions: vec![] }
+        let leaders = Leaders::default();
+        Plan { budget, bytes: 0, readable: 0, goes_on: false, failed: false, leaders, partitions: vec![] }
     }
 
     /// Whether to answer at once: enough records, or something that the client must hear of.
@@ -96,10 +102,15 @@ impl Plan {
                 self.failed = true;
                 let log_start_offset = replica.ok().filter(|_| tells_start(reader, code));
                 let log_start_offset = log_start_offset.map_or(-1, |replica| replica.marks().log_start);
+                let current_leader = match tells_leader(cx.version(), code) {
+                    true => self.leaders.hint(cx, image, &key.0, key.1),
+                    false => None,
+                };
                 PartitionReply {
                     index: key.1,
                     error: code.code(),
                     log_start_offset,
+                    current_leader,
                     ..PartitionReply::default()
                 }
             }
@@ -108,6 +119,11 @@ impl Plan {
         self.bytes += bytes;
         self.readable += bytes.max(cut_at);
         self.partitions.push((key.clone(), reply));
+    }
+
+    /// Where the leaders that the reply names are reached.
+    pub fn endpoints(&mut self) -> Vec<Endpoint> {
+        std::mem::take(&mut self.leaders.endpoints)
     }
 
     /// The reply's topics, of those partitions that `is_told` lets through.
@@ -142,6 +158,10 @@ fn read_as_follower(cx: &Context, replica: Arc<Replica>, read: FollowerRead) -> 
 /// A follower that is behind the log start goes on from there.
 fn tells_start(reader: Reader, code: ErrorCode) -> bool {
     !reader.is_consumer() && code == ErrorCode::OffsetOutOfRange
+}
+
+fn tells_leader(version: i16, code: ErrorCode) -> bool {
+    version >= TELLS_LEADER && matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
 }
 
 fn topic(key: &TopicKey) -> TopicReply {
