@@ -5,13 +5,11 @@ mod support;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest, MetadataResponse};
 use rustix::process::Signal;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use support::cluster::Cluster;
 use support::kafka::skipped;
-use support::process::{poll, run, wait_until};
+use support::process::poll;
+use support::survivors::{self, Survivors};
 use support::wire::{Wire, batch_of};
 
 /// On a machine that does much else.
@@ -144,99 +142,54 @@ fn too_few_in_sync_acknowledge_nothing() {
     whole_isr(&cluster, leads);
 }
 
-const PRODUCERS: &[&str] = &["confluent-kafka", "kafka-python", "aiokafka"];
-/// Records that each producer has acknowledged between two mishaps.
-const PROGRESS: u64 = 500;
-
 #[test]
 fn clients_lose_double_and_reorder_nothing_while_nodes_go() {
-    let python = std::env::var_os("DRAVE_PYTHON").map(PathBuf::from).filter(|python| python.is_file());
-    let Some(python) = python else {
+    let Some(python) = survivors::python() else {
         return skipped("DRAVE_PYTHON does not name a Python with Kafka clients");
     };
     let mut cluster = Cluster::start(3, &[]);
     Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
-    let (bootstrap, folder) = (cluster.bootstrap(), tempfile::tempdir().unwrap());
-    let folder = folder.path().to_owned();
-    std::thread::scope(|scope| {
-        let stop = OnDrop(|| std::fs::write(folder.join("stop"), "").unwrap());
-        let produce = |client: &&'static str| survive(&python, &bootstrap, client, &folder);
-        let runs: Vec<_> = PRODUCERS.iter().map(|client| scope.spawn(move || produce(client))).collect();
-        for mishap in MISHAPS {
-            progress(&folder, &runs);
-            mishap(&mut cluster);
-        }
-        progress(&folder, &runs);
-        drop(stop);
-        runs.into_iter().for_each(|run| print!("{}", run.join().unwrap()));
-    });
+    let survivors = Survivors::start(&python, &cluster.bootstrap());
+    for (name, mishap) in MISHAPS {
+        survivors.endure(name, || mishap(&mut cluster));
+    }
+    survivors.end();
 }
 
-const MISHAPS: &[fn(&mut Cluster)] = &[
-    // The leader of a partition dies, then the controller.
-    |cluster| {
+type Mishap = (&'static str, fn(&mut Cluster));
+
+const MISHAPS: &[Mishap] = &[
+    ("a leader dies", |cluster| {
         let leads = leader(cluster, 1, 0);
         cluster.node(leads).kill9();
         leader(cluster, other(leads), leads);
         cluster.node(leads).restart();
         whole_isr(cluster, leads);
-    },
-    |cluster| {
+    }),
+    ("the controller dies", |cluster| {
         let decides = controller(cluster, 1, 0);
         cluster.node(decides).kill9();
         controller(cluster, other(decides), decides);
         cluster.node(decides).restart();
         whole_isr(cluster, decides);
-    },
-    // One stands still until it is replaced, and goes on.
-    |cluster| {
+    }),
+    ("a leader stands still until it is replaced", |cluster| {
         let leads = leader(cluster, 1, 0);
         cluster.node(leads).signal(Signal::STOP);
         leader(cluster, other(leads), leads);
         cluster.node(leads).signal(Signal::CONT);
         whole_isr(cluster, other(leads));
-    },
-    // Each is restarted in turn.
-    |cluster| {
+    }),
+    ("each is restarted in turn", |cluster| {
         for node in 1..=3 {
             assert!(cluster.node(node).terminate().success());
             cluster.node(node).restart();
             whole_isr(cluster, node);
         }
-    },
-    // All die at once.
-    |cluster| {
+    }),
+    ("all die at once", |cluster| {
         (1..=3).for_each(|node| cluster.node(node).kill9());
         (1..=3).for_each(|node| cluster.node(node).begin());
         (1..=3).for_each(|node| cluster.node(node).await_ready());
-    },
+    }),
 ];
-
-fn survive(python: &Path, bootstrap: &str, client: &str, folder: &Path) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/survive.py");
-    let mut command = Command::new(python);
-    command.arg("-B").arg(script).args([bootstrap, client]).arg(folder);
-    let out = run(&mut command, b"", LIMIT).ok();
-    assert!(out.ends_with("ok\n"), "{out}");
-    out
-}
-
-/// Waits until every producer has come further, or one has ended, which its run will explain.
-fn progress<T>(folder: &Path, runs: &[ScopedJoinHandle<T>]) {
-    let read = |client: &&str| std::fs::read_to_string(folder.join(client)).unwrap_or_default();
-    let acknowledged = || PRODUCERS.iter().map(|client| read(client).parse().unwrap_or(0));
-    let before: Vec<u64> = acknowledged().collect();
-    wait_until("all producers are acknowledged", LIMIT, || {
-        acknowledged().zip(&before).all(|(now, before)| now >= before + PROGRESS)
-            || runs.iter().any(ScopedJoinHandle::is_finished)
-    });
-}
-
-/// Does something at its end, also when a test fails before.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}

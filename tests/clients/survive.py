@@ -1,6 +1,7 @@
 """Produces idempotently with acks=all, whatever happens to the broker, until FOLDER/stop exists; then checks what is there.
 
-FOLDER/CLIENT holds the number of records acknowledged so far. Record n goes to partition n % PARTITIONS, as text.
+FOLDER/CLIENT holds how many records are acknowledged in the partition that has the fewest. Record n goes to partition
+n % PARTITIONS, as text. Who writes a name to FOLDER/phase is told the longest gap of the time from then to the next name.
 
 usage: survive.py BOOTSTRAP CLIENT FOLDER
 """
@@ -29,8 +30,10 @@ class Book:
     def __init__(self, client, folder):
         self.folder, self.count = pathlib.Path(folder), self.folder_file(folder, client)
         self.acked, self.failed, self.sent = {}, [], 0
-        # By partition: when the last record was acknowledged, and the longest time between two.
-        self.last, self.gaps = {}, {}
+        # By partition: how many records were acknowledged, and when the last.
+        self.done, self.last = [0] * PARTITIONS, {}
+        # By phase: the longest time between two acknowledgements of a partition.
+        self.phase, self.gaps = "", {}
 
     @staticmethod
     def folder_file(folder, client):
@@ -39,8 +42,10 @@ class Book:
     def goes_on(self):
         """Counts a record to be sent, unless it is time to end. Now and then tells how far things are."""
         if self.sent % 50 == 0:
+            phase = self.folder / "phase"
+            self.phase = phase.read_text() if phase.exists() else ""
             fresh = self.count.with_suffix(".new")
-            fresh.write_text(str(len(self.acked)))
+            fresh.write_text(str(min(self.done)))
             fresh.rename(self.count)
             if (self.folder / "stop").exists():
                 return False
@@ -52,7 +57,8 @@ class Book:
             self.acked[number] = (partition, offset)
             now = time.monotonic()
             gap = now - self.last.get(partition, now)
-            self.last[partition], self.gaps[partition] = now, max(gap, self.gaps.get(partition, 0))
+            self.last[partition], self.gaps[self.phase] = now, max(gap, self.gaps.get(self.phase, 0))
+            self.done[partition] += 1
         else:
             self.failed.append((number, error))
 
@@ -74,7 +80,8 @@ def confluent(bootstrap, topic, book):
             book.told(number, got.partition(), got.offset(), error)
 
         producer.produce(topic, b"%d" % number, partition=number % PARTITIONS, on_delivery=told)
-        producer.poll(PAUSE)
+        producer.poll(0)
+        time.sleep(PAUSE)
     producer.flush(PATIENCE)
 
 
@@ -165,7 +172,7 @@ def main(bootstrap, client, folder):
     topic, book = f"survive-{client}", Book(client, folder)
     create(bootstrap, topic, PARTITIONS)
     ended, seen = threading.Event(), set()
-    follower = threading.Thread(target=follow, args=(bootstrap, topic, ended, seen))
+    follower = threading.Thread(target=follow, args=(bootstrap, topic, ended, seen), daemon=True)
     follower.start()
     {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aio}[client](
         bootstrap, topic, book
@@ -175,10 +182,14 @@ def main(bootstrap, client, folder):
     while len(seen) < len(found) and time.monotonic() < end:
         time.sleep(0.05)
     ended.set()
-    follower.join()
+    follower.join(PATIENCE)
     result = verdict(book, found, seen)
     gap = max(book.gaps.values(), default=0)
     print(f"{client}: acknowledged {len(book.acked)}, read {len(found)}, longest gap {gap * 1000:.0f} ms, {result}")
+    if follower.is_alive():
+        print(f"{client}: the consumer does not close")
+    for phase, gap in book.gaps.items():
+        print(f"{client}: {phase}: {gap * 1000:.0f} ms")
     check(not any(result.values()), f"{result}, refused: {book.failed[:3]}")
     check(len(book.acked) > 0, "nothing was acknowledged")
     print("ok")

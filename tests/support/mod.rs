@@ -6,5 +6,6 @@ pub mod cluster;
 pub mod kafka;
 pub mod port;
 pub mod process;
+pub mod survivors;
 pub mod tool_server;
 pub mod wire;

@@ -1,0 +1,285 @@
+//! The cluster of `docker-compose.yml` as it stands: clients of this machine lose nothing, whatever happens to containers.
+
+mod support;
+
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+use support::kafka::skipped;
+use support::process::{poll, run, wait_until};
+use support::survivors::{self, Survivors};
+use support::wire::Wire;
+
+/// On a machine that does much else.
+const LIMIT: Duration = Duration::from_millis(120_000);
+const METADATA: i16 = 12;
+const IMAGE: &str = "drave";
+const NODES: [i32; 3] = [1, 2, 3];
+
+#[test]
+fn clients_lose_double_and_reorder_nothing_while_containers_go() {
+    let Some(python) = survivors::python() else {
+        return skipped("DRAVE_PYTHON does not name a Python with Kafka clients");
+    };
+    let Some(compose) = Compose::command() else {
+        return skipped("there is no docker engine with docker compose or docker-compose");
+    };
+    if let Some(busy) =
+        NODES.map(port).into_iter().find(|port| TcpListener::bind(("0.0.0.0", *port)).is_err())
+    {
+        return skipped(&format!("port {busy} is busy"));
+    }
+    let cluster = Compose::up(compose);
+    let survivors = Survivors::start(&python, &NODES.map(address).join(","));
+    for (name, mishap) in MISHAPS {
+        survivors.endure(name, || mishap(&cluster));
+    }
+    survivors.end();
+}
+
+type Mishap = (&'static str, fn(&Compose));
+
+const MISHAPS: &[Mishap] = &[
+    ("nothing", |cluster| cluster.all_in_sync()),
+    ("a leader dies", |cluster| {
+        let leads = cluster.leader();
+        cluster.docker("kill", leads);
+        cluster.until_other_leader(leads);
+        cluster.docker("start", leads);
+        cluster.all_in_sync();
+    }),
+    ("the controller dies", |cluster| {
+        let decides = cluster.controller();
+        cluster.docker("kill", decides);
+        cluster.until_other_controller(decides);
+        cluster.docker("start", decides);
+        cluster.all_in_sync();
+    }),
+    ("a leader stands still until it is replaced", |cluster| {
+        let leads = cluster.leader();
+        cluster.docker("pause", leads);
+        cluster.until_other_leader(leads);
+        cluster.docker("unpause", leads);
+        cluster.all_in_sync();
+    }),
+    ("a leader is cut off until it is replaced", |cluster| {
+        let leads = cluster.leader();
+        cluster.cut(leads);
+        cluster.until_other_leader(leads);
+        cluster.join(leads);
+        cluster.all_in_sync();
+    }),
+    ("the controller is cut off until it is replaced", |cluster| {
+        let decides = cluster.controller();
+        cluster.cut(decides);
+        cluster.until_other_controller(decides);
+        cluster.join(decides);
+        cluster.all_in_sync();
+    }),
+    ("each is restarted in turn", |cluster| {
+        for node in NODES {
+            cluster.docker("restart", node);
+            cluster.all_in_sync();
+        }
+    }),
+    ("one is made anew and has another address", |cluster| {
+        let node = cluster.leader();
+        let before = cluster.ip(node);
+        cluster.compose(&["rm", "--force", "--stop", &service(node)]);
+        cluster.take_the_free_address();
+        cluster.compose(&["up", "--detach", &service(node)]);
+        assert_ne!(cluster.ip(node), before);
+        cluster.all_in_sync();
+    }),
+];
+
+/// Where clients of this machine reach a node.
+fn port(node: i32) -> u16 {
+    9091 + node as u16
+}
+
+fn address(node: i32) -> String {
+    format!("localhost:{}", port(node))
+}
+
+fn service(node: i32) -> String {
+    format!("node{node}")
+}
+
+/// Another node than `one`.
+fn other(one: i32) -> i32 {
+    one % 3 + 1
+}
+
+/// Runs a program that must end well; returns what it printed.
+#[track_caller]
+fn ok(program: &str, args: &[&str]) -> String {
+    run(Command::new(program).args(args), b"", LIMIT).ok().trim().to_owned()
+}
+
+/// The containers, network and volumes of a project of the test's own. All of it goes with this.
+struct Compose {
+    command: &'static [&'static str],
+    project: String,
+    /// The image that had the name before, if any. It gets the name back.
+    image: String,
+}
+
+impl Compose {
+    /// How this machine runs Compose, where there is an engine to run it on.
+    fn command() -> Option<&'static [&'static str]> {
+        let works = |command: &[&str]| {
+            let out = Command::new(command[0]).args(&command[1..]).output();
+            out.is_ok_and(|out| out.status.success())
+        };
+        let known: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+        let found = known.into_iter().find(|command| works(&[command, &["version"][..]].concat()));
+        found.filter(|_| works(&["docker", "info"]))
+    }
+
+    fn up(command: &'static [&'static str]) -> Compose {
+        let image = ok("docker", &["images", "--quiet", IMAGE]);
+        let cluster = Compose { command, project: format!("drave-test-{}", std::process::id()), image };
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compose/image.sh");
+        ok("sh", &[script, env!("CARGO_BIN_EXE_drave")]);
+        cluster.compose(&["up", "--detach"]);
+        wait_until("all are healthy", LIMIT, || {
+            cluster.containers(&["--filter", "health=healthy"]).lines().count() == NODES.len()
+        });
+        cluster
+    }
+
+    #[track_caller]
+    fn compose(&self, args: &[&str]) {
+        let command = self.on_the_file(args);
+        run(Command::new(&command[0]).args(&command[1..]), b"", LIMIT).ok();
+    }
+
+    /// The command line that does something to the project.
+    fn on_the_file(&self, args: &[&str]) -> Vec<String> {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
+        let own = ["--project-name", &self.project, "--file", file];
+        [self.command, &own, args].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Does something to the container of a node.
+    #[track_caller]
+    fn docker(&self, what: &str, node: i32) {
+        ok("docker", &[what, &self.container(node)]);
+    }
+
+    fn container(&self, node: i32) -> String {
+        self.containers(&["--filter", &format!("label=com.docker.compose.service={}", service(node))])
+    }
+
+    fn containers(&self, filters: &[&str]) -> String {
+        let own = format!("label=com.docker.compose.project={}", self.project);
+        ok("docker", &[&["ps", "--all", "--quiet", "--filter", &own], filters].concat())
+    }
+
+    fn network(&self) -> String {
+        format!("{}_drave", self.project)
+    }
+
+    fn ip(&self, node: i32) -> String {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        ok("docker", &["inspect", "--format", format, &self.container(node)])
+    }
+
+    fn cut(&self, node: i32) {
+        ok("docker", &["network", "disconnect", &self.network(), &self.container(node)]);
+    }
+
+    /// Undoes `cut`, with the name by which the others know the node.
+    fn join(&self, node: i32) {
+        let (network, container) = (self.network(), self.container(node));
+        ok("docker", &["network", "connect", "--alias", &service(node), &network, &container]);
+    }
+
+    fn guest(&self) -> String {
+        format!("{}-guest", self.project)
+    }
+
+    /// A stranger moves in where a node was.
+    fn take_the_free_address(&self) {
+        ok("docker", &["run", "--detach", "--name", &self.guest(), "--network", &self.network(), IMAGE]);
+    }
+
+    /// Waits until a node sees the cluster as `wanted` has it; returns what that found.
+    fn until<T>(&self, node: i32, what: &str, wanted: impl Fn(&MetadataResponse) -> Option<T>) -> T {
+        let found = poll(LIMIT, || wanted(&metadata(node)?));
+        found.unwrap_or_else(|| panic!("node {node}: {what}: {:?}", metadata(node)))
+    }
+
+    fn leader(&self) -> i32 {
+        self.until(1, "a leader", leader)
+    }
+
+    fn until_other_leader(&self, before: i32) {
+        self.until(other(before), "another leader", |seen| leader(seen).filter(|leader| *leader != before));
+    }
+
+    fn controller(&self) -> i32 {
+        self.until(1, "a controller", controller)
+    }
+
+    fn until_other_controller(&self, before: i32) {
+        let wanted = |seen: &MetadataResponse| controller(seen).filter(|id| *id != before);
+        self.until(other(before), "another controller", wanted);
+    }
+
+    /// Waits until every node sees all copies of all partitions in sync.
+    fn all_in_sync(&self) {
+        for node in NODES {
+            self.until(node, "all in sync", |seen| {
+                let mut partitions = seen.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.all(|partition| partition.isr_nodes.len() == NODES.len()).then_some(())
+            });
+        }
+    }
+}
+
+impl Drop for Compose {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            NODES
+                .iter()
+                .for_each(|node| attempt(&["docker", "logs", "--tail", "200", &self.container(*node)]));
+        }
+        // The network outlives none of its guests.
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.guest()]).output();
+        let down = self.on_the_file(&["down", "--volumes"]);
+        attempt(&down.iter().map(String::as_str).collect::<Vec<_>>());
+        attempt(&["docker", "rmi", IMAGE]);
+        if !self.image.is_empty() {
+            attempt(&["docker", "tag", &self.image, IMAGE]);
+        }
+    }
+}
+
+/// Runs a program of the cleaning up, in which nothing keeps the rest from being done. What it says is shown if it fails, or
+/// the test did.
+fn attempt(command: &[&str]) {
+    let out = run(Command::new(command[0]).args(&command[1..]), b"", LIMIT);
+    if !out.status.success() || std::thread::panicking() {
+        eprintln!("{out}");
+    }
+}
+
+/// What a node says of all topics, if it answers.
+fn metadata(node: i32) -> Option<MetadataResponse> {
+    Wire::reach(&address(node)).ok()?.try_call(METADATA, &MetadataRequest::default().with_topics(None)).ok()
+}
+
+/// Who leads the first partition that a producer writes to.
+fn leader(seen: &MetadataResponse) -> Option<i32> {
+    let wanted = |name: &str| name.starts_with("survive-");
+    let topic = seen.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| wanted(name)))?;
+    let first = topic.partitions.iter().find(|partition| partition.partition_index == 0)?;
+    Some(first.leader_id.0).filter(|id| *id > 0)
+}
+
+fn controller(seen: &MetadataResponse) -> Option<i32> {
+    Some(seen.controller_id.0).filter(|id| *id > 0)
+}
