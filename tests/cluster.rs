@@ -143,6 +143,31 @@ fn too_few_in_sync_acknowledge_nothing() {
 }
 
 #[test]
+fn a_node_that_lost_its_disks_gets_its_partitions_again() {
+    let mut cluster = Cluster::start(3, &[]);
+    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let wiped = leader(&cluster, 1, 0);
+    let witness = other(wiped);
+    let mut next = 0;
+    for _ in 0..10 {
+        next = acknowledged(&mut cluster, witness, 0, next);
+    }
+    cluster.node(wiped).kill9();
+    std::fs::remove_dir_all(cluster.node(wiped).data()).unwrap();
+    leader(&cluster, witness, wiped);
+    cluster.node(wiped).restart();
+    whole_isr(&cluster, witness);
+    // An acknowledgement of all in sync: from here on the copies are alike.
+    acknowledged(&mut cluster, witness, 0, next);
+    let mut copy = |node| {
+        let log = format!("{TOPIC}-0/00000000000000000000.log");
+        std::fs::read(cluster.node(node).data().join(log)).unwrap()
+    };
+    let copied = copy(wiped);
+    assert!(copied.len() > 10 && copied == copy(witness), "two copies differ");
+}
+
+#[test]
 fn clients_lose_double_and_reorder_nothing_while_nodes_go() {
     let Some(python) = survivors::python() else {
         return skipped("DRAVE_PYTHON does not name a Python with Kafka clients");

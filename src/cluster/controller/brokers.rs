@@ -1,7 +1,7 @@
 //! Brokers come, become ready, and go.
 
 use super::draft::Draft;
-use super::leadership::settle_replicas_of;
+use super::leadership::{settle_replicas_of, settle_started};
 use super::rules::min_insync_of_all;
 use super::{Command, Decision, Inputs};
 use crate::cluster::Image;
@@ -101,7 +101,7 @@ impl Command for RegisterBroker {
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerRegistered(self.registration(epoch))]);
         // Unclean also where the broker is not known any more: its replicas may be.
-        settle_replicas_of(&mut draft, self.id, !self.clean_start, inputs);
+        settle_started(&mut draft, self.id, !self.clean_start, inputs);
         Ok((draft.into_changes(), epoch))
     }
 }
@@ -158,7 +158,7 @@ impl Command for BeginShutdown {
         let mut draft = Draft::upon(image);
         let change = BrokerFencingChanged { broker: self.id, fenced: false, shutting_down: true };
         draft.add(vec![Change::BrokerFencingChanged(change)]);
-        settle_replicas_of(&mut draft, self.id, false, inputs);
+        settle_replicas_of(&mut draft, self.id, inputs);
         Ok((draft.into_changes(), ()))
     }
 }
@@ -178,7 +178,7 @@ impl Command for DirectoriesFailed {
         }
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerRegistered(broker)]);
-        settle_replicas_of(&mut draft, self.id, false, inputs);
+        settle_replicas_of(&mut draft, self.id, inputs);
         Ok((draft.into_changes(), ()))
     }
 }
@@ -190,7 +190,7 @@ impl Command for UnregisterBroker {
         image.brokers.get(self.id).ok_or(ErrorCode::BrokerIdNotRegistered)?;
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerUnregistered(BrokerUnregistered { broker: self.id })]);
-        settle_replicas_of(&mut draft, self.id, false, inputs);
+        settle_replicas_of(&mut draft, self.id, inputs);
         let held = image.topics.deletions_of(self.id);
         draft.add(
             held.map(|id| Change::DeletionConfirmed(DeletionConfirmed { id, broker: self.id })).collect(),
@@ -207,7 +207,7 @@ fn set_fenced(image: &Image, inputs: &Inputs<'_>, id: BrokerId, epoch: i64, fenc
     let mut draft = Draft::upon(image);
     let change = BrokerFencingChanged { broker: id, fenced, shutting_down: false };
     draft.add(vec![Change::BrokerFencingChanged(change)]);
-    settle_replicas_of(&mut draft, id, false, inputs);
+    settle_replicas_of(&mut draft, id, inputs);
     Ok((draft.into_changes(), ()))
 }
 

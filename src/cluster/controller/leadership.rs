@@ -11,23 +11,46 @@
 
 use super::Inputs;
 use super::draft::Draft;
+use super::replicas::{Directories, elsewhere};
 use super::rules::{Defaults, Rules};
 use crate::cluster::change::{Change, PartitionChanged};
 use crate::cluster::image::{Brokers, PartitionImage, Replica};
 use crate::types::{BrokerId, Uuid};
 
 /// Brings every partition with a replica on `broker`, which came or went, in line with who can serve now.
-/// Unclean: what it had acknowledged may be missing from its disks.
-pub(super) fn settle_replicas_of(draft: &mut Draft, broker: BrokerId, unclean: bool, inputs: &Inputs<'_>) {
+pub(super) fn settle_replicas_of(draft: &mut Draft, broker: BrokerId, inputs: &Inputs<'_>) {
+    settle_hosted(draft, broker, inputs, |before, rules| settle(before, before.clone(), rules));
+}
+
+/// The same at the start of a broker, which also gets its replicas again whose directories it lost. Unclean: what it had
+/// acknowledged may be missing from its disks.
+pub(super) fn settle_started(draft: &mut Draft, broker: BrokerId, unclean: bool, inputs: &Inputs<'_>) {
+    let mut directories = Directories::count(draft.image());
+    let unclean = unclean.then_some(broker);
+    settle_hosted(draft, broker, inputs, |before, rules| {
+        let settled = settle_after(before, before.clone(), rules, unclean);
+        let held = settled.as_ref().unwrap_or(before);
+        let moved = elsewhere(held, broker, rules.brokers, &mut directories);
+        // One change of the partition, whatever it is made of.
+        moved.map(|moved| PartitionImage { partition_epoch: before.partition_epoch + 1, ..moved }).or(settled)
+    });
+}
+
+/// Has `turn` say what each partition with a replica on `broker` is from now on, unless that is what it is.
+fn settle_hosted(
+    draft: &mut Draft,
+    broker: BrokerId,
+    inputs: &Inputs<'_>,
+    mut turn: impl FnMut(&PartitionImage, &Rules<'_>) -> Option<PartitionImage>,
+) {
     let image = draft.image();
     let defaults = Defaults::new(image, inputs.policy);
     let settled = image.topics.hosted_by(broker).filter_map(|(topic, before)| {
-        let unclean = unclean.then_some(broker);
         let rules = defaults.rules(image, &topic.name);
-        settle_after(before, PartitionImage::clone(before), &rules, unclean)
-            .map(|after| changed(topic.id, after))
+        turn(before, &rules).map(|after| changed(topic.id, after))
     });
-    draft.add(settled.collect());
+    let settled = settled.collect();
+    draft.add(settled);
 }
 
 /// Does the same for every partition of the topics chosen by name.

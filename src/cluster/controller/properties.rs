@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::cluster::change::Entry;
-use crate::cluster::image::{ConfigResource, PartitionImage, Position};
+use crate::cluster::image::{ConfigResource, PartitionImage, Position, Replica};
 use crate::types::BrokerId;
 use proptest::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Register { id: BrokerId, crashed: bool, dirs: u8 },
+    Register { id: BrokerId, crashed: bool, dirs: Range<u8> },
     Fence { id: BrokerId },
     Unfence { id: BrokerId },
     Leave { id: BrokerId },
@@ -29,12 +30,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (id, name) = (1..5i32, 0..3u8);
     prop_oneof![
-        2 => (id.clone(), any::<bool>(), 1..4u8)
-            .prop_map(|(id, crashed, dirs)| Step::Register { id, crashed, dirs }),
+        2 => (id.clone(), any::<bool>(), 0..3u8, 1..4u8)
+            .prop_map(|(id, crashed, first, count)| Step::Register { id, crashed, dirs: first..first + count }),
         2 => id.clone().prop_map(|id| Step::Fence { id }),
         4 => id.clone().prop_map(|id| Step::Unfence { id }),
         2 => id.clone().prop_map(|id| Step::Leave { id }),
-        1 => (id.clone(), 0..3u8).prop_map(|(id, dir)| Step::Fail { id, dir }),
+        1 => (id.clone(), 0..5u8).prop_map(|(id, dir)| Step::Fail { id, dir }),
         1 => id.clone().prop_map(|id| Step::Unregister { id }),
         3 => (name.clone(), 1..5i32, 1..4i16).prop_map(|(name, partitions, rf)| Step::Create { name, partitions, rf }),
         1 => name.clone().prop_map(|name| Step::Delete { name }),
@@ -87,7 +88,7 @@ impl Cluster {
                 incarnation: Uuid::from_u128(u128::from(self.image.last_entry)),
                 listeners: Vec::new(),
                 rack: (id > 2).then(|| "far".into()),
-                directories: (0..dirs).map(|dir| directory(id, dir)).collect(),
+                directories: dirs.map(|dir| directory(id, dir)).collect(),
                 features: Vec::new(),
                 boot_id: "boot".into(),
                 clean_start: !crashed,
@@ -201,6 +202,46 @@ fn check_partitions(image: &Image) {
     }
 }
 
+/// Whether the broker is known, and has not the directory that its replica is in. Nil: it never was in one.
+fn is_lost(image: &Image, replica: &Replica) -> bool {
+    let known = image.brokers.get(replica.broker).filter(|_| !replica.directory.is_nil());
+    known.is_some_and(|broker| !broker.directories.contains(&replica.directory))
+}
+
+/// Whether what the replica on `broker` holds may be all there is.
+fn is_needed(partition: &PartitionImage, broker: BrokerId) -> bool {
+    let mut held = partition.isr.iter().chain(&partition.elr);
+    partition.last_known_leader == Some(broker) || held.next().is_none()
+}
+
+/// A replica without its directory holds nothing. It gets another one where its broker starts and others hold everything,
+/// and nowhere else.
+fn check_directories(before: &Image, after: &Image, started: Option<BrokerId>) {
+    for (topic, new) in partitions(after) {
+        let old = before.topics.by_id(topic).and_then(|topic| topic.partition(new.index));
+        for replica in &new.replicas {
+            let id = replica.broker;
+            let claims = || new.isr.contains(&id) || new.elr.contains(&id);
+            let is_lost_now = is_lost(after, replica);
+            assert!(!is_lost_now || !claims(), "{new:?}");
+            assert!(!is_lost_now || started != Some(id) || is_needed(new, id), "{new:?}");
+            let from = old.and_then(|old| old.replica_on(id)).filter(|from| *from != replica);
+            if let Some(from) = from {
+                let was_lost = from.directory.is_nil() || is_lost(after, from);
+                assert!(started == Some(id) && was_lost && !is_lost_now, "{old:?} {new:?}");
+                assert!(!claims() && !is_needed(new, id), "{old:?} {new:?}");
+            }
+        }
+    }
+}
+
+/// The broker that starts, if its registration is new.
+fn started(before: &Image, after: &Image) -> Option<BrokerId> {
+    let epoch = |image: &Image, id| image.brokers.get(id).map(|broker| broker.epoch);
+    let mut ids = after.brokers.iter().map(|broker| broker.id);
+    ids.find(|id| epoch(before, *id) != epoch(after, *id))
+}
+
 /// Those who come and go are replicas, and those released are none.
 fn check_moves(image: &Image) {
     for (_, partition) in partitions(image) {
@@ -257,13 +298,14 @@ proptest! {
     fn whatever_is_asked(steps in prop::collection::vec(step(), 1..100)) {
         let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 100 };
         let mut cluster = Cluster { image: Image::default(), policy, made: 0 };
-        let joining = (1..4).flat_map(|id| [Step::Register { id, crashed: false, dirs: 1 }, Step::Unfence { id }]);
+        let joining = (1..4).flat_map(|id| [Step::Register { id, crashed: false, dirs: 0..1 }, Step::Unfence { id }]);
         for step in joining.chain(steps) {
             let before = cluster.image.clone();
             cluster.run(step);
             check_partitions(&cluster.image);
             check_eligible(&cluster.image, &cluster.policy);
             check_moves(&cluster.image);
+            check_directories(&before, &cluster.image, started(&before, &cluster.image));
             check_epochs(&before, &cluster.image);
             check_delta(&before, &cluster.image);
         }

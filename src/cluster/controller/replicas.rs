@@ -1,4 +1,4 @@
-//! A new partition: its replicas, their directories, its first leader.
+//! Where replicas are: the directories of a new partition, and others for those that were lost.
 
 use super::{Outcome, Refusal};
 use crate::cluster::Image;
@@ -59,6 +59,29 @@ impl Directories {
         *self.0.entry(chosen).or_default() += 1;
         chosen
     }
+}
+
+/// The partition with the replica of `broker` in a directory that it has, if the one it is in is lost; there it begins
+/// empty. A directory may come back, with its disk: it is given up only where others hold everything acknowledged, and
+/// where it is not the last leader's, who is elected once nobody else is known to hold that.
+pub(super) fn elsewhere(
+    partition: &PartitionImage,
+    broker: BrokerId,
+    brokers: &Brokers,
+    directories: &mut Directories,
+) -> Option<PartitionImage> {
+    let registered = brokers.get(broker).filter(|registered| !registered.directories.is_empty())?;
+    let held: Vec<&BrokerId> = partition.isr.iter().chain(&partition.elr).collect();
+    let is_needed = held.is_empty() || held.contains(&&broker) || partition.last_known_leader == Some(broker);
+    let is_lost =
+        |replica: &Replica| replica.broker == broker && !registered.directories.contains(&replica.directory);
+    if is_needed || !partition.replicas.iter().any(is_lost) {
+        return None;
+    }
+    let mut after = partition.clone();
+    let lost = after.replicas.iter_mut().filter(|replica| is_lost(replica));
+    lost.for_each(|replica| replica.directory = directories.choose(Some(registered)));
+    Some(after)
 }
 
 /// A partition that begins on these brokers. Those that are active are in sync, the first of them leads.

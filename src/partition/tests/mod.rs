@@ -20,6 +20,7 @@ use std::time::Duration;
 use storage::batch::{BatchBuilder, ProducerFields};
 use storage::checkpoint::OffsetFile;
 use storage::compress::Compression;
+use storage::dirs::DirKind;
 use storage::dirs::LogDirs;
 use storage::disk::Disk;
 use storage::disk::fault::{Errno, Fault, FaultDisk, Op, When};
@@ -496,6 +497,26 @@ fn where_one_directory_fails_or_fills_up_the_other_serves_on() {
         life.reconciler.reconcile(image(2, &in_both(1)), NOW);
         assert_eq!(append(&life.replica(OTHER), "on"), Ok(1), "{errno:?}");
     }
+}
+
+/// A replica in a directory that this broker does not have waits for it, and begins anew in another as soon as it is
+/// placed there.
+#[test]
+fn a_replica_of_a_lost_directory_begins_empty_where_it_is_placed_next() {
+    let disk = Arc::new(FaultDisk::new(12));
+    let mut life = Life::begin_in(&disk, &BOTH);
+    life.reconciler.reconcile(image(1, &placed(TOPIC, "orders", 99, 0)), NOW);
+    let at = TopicPartition { topic: TOPIC, partition: 0 };
+    assert_eq!(life.table.get(at).err(), Some(ErrorCode::KafkaStorageError));
+    life.reconciler.reconcile(image(2, &placed(TOPIC, "orders", 2, 1)), NOW);
+    assert_eq!(append(&life.replica(TOPIC), "a"), Ok(0));
+    assert_eq!(life.replica(TOPIC).dir().id(), Uuid::from_u128(2));
+    // One that is open is let go, and what it held is kept aside.
+    life.reconciler.reconcile(image(3, &placed(TOPIC, "orders", 1, 2)), NOW);
+    assert_eq!(append(&life.replica(TOPIC), "b"), Ok(0));
+    assert_eq!(life.names(), ["orders-0"]);
+    let left = life.dirs.all()[1].partitions().unwrap();
+    assert!(left.iter().all(|dir| dir.kind == DirKind::Stray) && left.len() == 1, "{left:?}");
 }
 
 #[test]
