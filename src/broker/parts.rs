@@ -221,6 +221,7 @@ pub fn fetchers(parts: &Parts, metadata: Metadata, broker_epoch: i64) -> PeerFet
 /// The controller, as the leaders on this broker ask it about ISRs.
 pub struct IsrController {
     metadata: Metadata,
+    table: Arc<Table>,
     broker: BrokerId,
     epoch: i64,
 }
@@ -236,15 +237,17 @@ impl AlterIsr for IsrController {
         };
         let partitions = changes.into_iter().map(proposal).collect();
         let command = AlterPartition { broker: self.broker, epoch: self.epoch, partitions };
-        // The image must show it first: with the ISR min.insync.replicas may have changed, which decides what is acknowledged.
         let answers = self.metadata.submit(command).await?;
+        // With the ISR min.insync.replicas may have changed, which decides what is acknowledged: the partitions follow first.
+        self.table.caught_up(self.metadata.image().applied.index).await;
         Ok(answers.into_iter().map(|answer| answer.map_err(|code| code.0)).collect())
     }
 }
 
 /// What proposes the ISRs that leaders on this broker want.
 pub fn isr_keeper(parts: &Parts, metadata: Metadata, epoch: i64, wanted: Inbox) -> IsrKeeper<IsrController> {
-    let controller = IsrController { metadata, broker: parts.config.node_id, epoch };
+    let controller =
+        IsrController { metadata, table: parts.table.clone(), broker: parts.config.node_id, epoch };
     let lag_max = Duration::from_millis(parts.config.replica_lag_time_max_ms.max(1) as u64);
     IsrKeeper::new(controller, wanted, parts.table.clone(), parts.clock, lag_max)
 }
