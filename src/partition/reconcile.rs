@@ -13,7 +13,7 @@ use super::replica::{Marked, Replica, Settings};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
-use crate::cluster::image::{Brokers, PartitionImage, TopicImage};
+use crate::cluster::image::{Broker, Brokers, PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
@@ -155,11 +155,7 @@ impl Reconciler {
             return vec![];
         }
         self.is_unlowered = false;
-        // Who may be in an ISR changes with the brokers too.
-        match image.brokers == seen.brokers {
-            true => delta.changed.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
-            false => image.topics.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
-        }
+        self.assume_all(&delta.changed, &seen, &image, now);
         self.stock.forget();
         self.parts.table.reached(image.applied.index);
         self.confirmed(&image)
@@ -316,6 +312,14 @@ impl Reconciler {
             Ok(id) => Ok(id.is_some()),
             Err(CheckpointError::Io(error)) => Err(error.into()),
             Err(malformed) => Err(io::Error::other(malformed.to_string()).into()),
+        }
+    }
+
+    /// Who may be in an ISR changes with the brokers too.
+    fn assume_all(&self, changed: &[Arc<TopicImage>], seen: &Image, image: &Image, now: Now) {
+        match image.brokers == seen.brokers {
+            true => changed.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
+            false => image.topics.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
         }
     }
 
@@ -520,14 +524,17 @@ fn judged(dir: &DirHandle, error: &LogError) -> Verdict {
 }
 
 fn assignment(partition: &PartitionImage, brokers: &Brokers) -> Assignment {
-    let active = |id| brokers.get(id).filter(|broker| broker.is_active()).map(|broker| (id, broker.epoch));
+    // A leader that is shutting down still admits who is to take over from it.
+    let may_lead = |broker: &Broker| Some(broker.id) == partition.leader && !broker.fenced;
+    let is_able = |broker: &&Arc<Broker>| broker.is_active() || may_lead(broker);
+    let able = |id| brokers.get(id).filter(is_able).map(|broker| (id, broker.epoch));
     Assignment {
         leader: partition.leader,
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
         replicas: partition.replica_brokers().collect(),
         isr: partition.isr.clone(),
-        epochs: partition.replica_brokers().filter_map(active).collect(),
+        epochs: partition.replica_brokers().filter_map(able).collect(),
     }
 }
 
