@@ -148,6 +148,10 @@ impl Reconciler {
         let wanted: Vec<Wanted> = delta.changed.iter().flat_map(|topic| self.unopened(topic)).collect();
         self.is_unlowered |=
             is_first || wanted.iter().any(|wanted| self.parts.table.slot(wanted.id()).is_some());
+        // What is open already need not wait until others are.
+        if !self.is_unlowered && !wanted.is_empty() {
+            self.assume_all(&delta.changed, &seen, &image, now);
+        }
         self.open_all(wanted, now);
         if self.is_unlowered && !self.lower_recovery_points() {
             // Nothing leads before: the next time begins from the same image.

@@ -584,3 +584,15 @@ async fn with_flush_messages_1_an_acknowledged_record_survives_power_loss() {
         assert_eq!(life.replica(TOPIC).marks().log_end, 1, "seed {seed}");
     }
 }
+
+#[test]
+fn what_is_open_takes_its_role_before_others_are_opened() {
+    let disk = Arc::new(FaultDisk::new(22));
+    let mut life = Life::begin(&disk);
+    let old = |epoch| placed(OTHER, "others", 1, epoch);
+    life.reconciler.reconcile(image(1, &old(0)), NOW);
+    life.roles.try_recv().unwrap();
+    let new = (1..10).flat_map(|id| placed(Uuid::from_u128(id), &format!("new-{id}"), 1, 0));
+    life.reconciler.reconcile(image(2, &new.chain(old(1)).collect::<Vec<_>>()), NOW);
+    assert_eq!(life.roles.try_recv().unwrap().id.topic, OTHER);
+}
