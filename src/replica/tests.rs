@@ -1,7 +1,7 @@
 //! Fetchers and the keeper of ISRs at work on three brokers, whose network is a function call.
 
 use super::*;
-use crate::partition::replica::{FollowerRead, Replica, Wanted};
+use crate::partition::replica::{Fetched, FollowerRead, Replica, Wanted};
 use crate::partition::state::IsrChange;
 use crate::partition::tests::trio::Truth;
 use crate::partition::tests::{Life, NOW, TOPIC, append, record};
@@ -80,19 +80,18 @@ impl Leader {
             max_bytes: asked.partition_max_bytes as usize,
             at_least_one: true,
         };
-        match self.replica.read_as_follower(read, self.clock.mono()) {
-            Ok(fetched) => {
-                if let Some(change) = fetched.wants {
-                    self.isr.propose(self.replica.clone(), change);
-                }
-                PartitionReply {
-                    high_watermark: fetched.found.high_watermark,
-                    log_start_offset: fetched.found.log_start,
-                    diverging_epoch: fetched.found.diverging_epoch,
-                    records: fetched.found.slices.into_iter().map(Chunk::File).collect(),
-                    ..PartitionReply::default()
-                }
-            }
+        let Fetched { found, wants } = self.replica.read_as_follower(read, self.clock.mono());
+        if let Some(change) = wants {
+            self.isr.propose(self.replica.clone(), change);
+        }
+        match found {
+            Ok(found) => PartitionReply {
+                high_watermark: found.high_watermark,
+                log_start_offset: found.log_start,
+                diverging_epoch: found.diverging_epoch,
+                records: found.slices.into_iter().map(Chunk::File).collect(),
+                ..PartitionReply::default()
+            },
             Err(code) => PartitionReply {
                 error: code.code(),
                 log_start_offset: self.replica.marks().log_start,

@@ -148,11 +148,11 @@ impl Plan {
 
 /// What a follower's position leads to goes to the controller.
 fn read_as_follower(cx: &Context, replica: Arc<Replica>, read: FollowerRead) -> Result<Found, ErrorCode> {
-    let Fetched { found, wants } = replica.read_as_follower(read, cx.now().mono)?;
+    let Fetched { found, wants } = replica.read_as_follower(read, cx.now().mono);
     if let Some(change) = wants {
         cx.node.isr.propose(replica, change);
     }
-    Ok(found)
+    found
 }
 
 /// A follower that is behind the log start goes on from there.

@@ -49,8 +49,8 @@ pub struct FollowerRead {
 /// What a follower's read gives.
 #[derive(Debug)]
 pub struct Fetched {
-    pub found: Found,
-    /// To be proposed to the controller.
+    pub found: Result<Found, ErrorCode>,
+    /// To be proposed to the controller, also where nothing could be read: it is wanted once.
     pub wants: Option<IsrChange>,
 }
 
@@ -124,15 +124,19 @@ impl Replica {
 
     /// Reads whole batches for a follower, which promises all below the offset it asks for: its position is noted, and the
     /// watermark follows. A log that diverges promises nothing.
-    pub fn read_as_follower(&self, read: FollowerRead, now: Mono) -> Result<Fetched, ErrorCode> {
-        self.check_dir()?;
-        let (marks, wants) = match self.note_position(&read, now)? {
-            Answer::Noted(marks, wants) => (marks, wants),
-            Answer::Diverges(marks, at) => {
-                return Ok(Fetched { found: Found::nothing(&marks, Some(at)), wants: None });
+    pub fn read_as_follower(&self, read: FollowerRead, now: Mono) -> Fetched {
+        match self.note_position(&read, now) {
+            Ok(Answer::Noted(marks, wants)) => Fetched { found: self.read_on(&read, &marks), wants },
+            Ok(Answer::Diverges(marks, at)) => {
+                Fetched { found: Ok(Found::nothing(&marks, Some(at))), wants: None }
             }
-        };
-        let mut found = Found::nothing(&marks, None);
+            Err(code) => Fetched { found: Err(code), wants: None },
+        }
+    }
+
+    /// Reads for a follower whose position is noted.
+    fn read_on(&self, read: &FollowerRead, marks: &Marks) -> Result<Found, ErrorCode> {
+        let mut found = Found::nothing(marks, None);
         let (from, max_bytes) = (read.wanted.offset, read.max_bytes as u64);
         let batches = self.reader.read(from, marks.log_end, max_bytes, read.at_least_one);
         let batches = batches.map_err(|error| self.read_error(&error))?;
@@ -141,10 +145,11 @@ impl Replica {
         self.marks().check_leader(read.wanted.current_epoch)?;
         found.stop = batches.stop;
         found.slices.extend(batches.slice);
-        Ok(Fetched { found, wants })
+        Ok(found)
     }
 
     fn note_position(&self, read: &FollowerRead, now: Mono) -> Result<Answer, ErrorCode> {
+        self.check_dir()?;
         let mut inner = self.inner.lock();
         let Wanted { offset, current_epoch, .. } = read.wanted;
         // A promise is worth nothing without the epoch it was made in.

@@ -1,5 +1,6 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
+mod pair;
 pub(crate) mod trio;
 
 use super::reconcile::{Parts, Reconciler, Role, RoleChange};

@@ -333,11 +333,10 @@ impl Trio {
             max_bytes: 200,
             at_least_one: true,
         };
-        let fetched =
-            leader.read_as_follower(read, self.now.mono).map_err(|code| (code, leader.marks().log_start));
+        let Fetched { found, wants } = leader.read_as_follower(read, self.now.mono);
         let asked = (belief.leader.unwrap(), self.nodes[&belief.leader.unwrap()].lives);
-        let fetched = fetched.map(|Fetched { found, wants }| {
-            self.proposals.extend(wants.map(|change| (asked.0, asked.1, change)));
+        self.proposals.extend(wants.map(|change| (asked.0, asked.1, change)));
+        let fetched = found.map_err(|code| (code, leader.marks().log_start)).map(|found| {
             let bytes: Vec<u8> = found.slices.iter().flat_map(|slice| slice.read().unwrap()).collect();
             let marks = LeaderMarks { high_watermark: found.high_watermark, log_start: found.log_start };
             (marks, found.diverging_epoch, Bytes::from(bytes))

@@ -1,0 +1,44 @@
+//! A leader and a follower of it, of which one is under test.
+
+use super::trio::Truth;
+use super::*;
+use crate::partition::replica::{Fetched, FollowerRead};
+
+/// Broker 1, where `leader` leads and is alone in sync.
+fn begin(disk: &Arc<FaultDisk>, leader: BrokerId, configs: &[(&str, &str)]) -> Life {
+    let mut life = Life::begin(disk);
+    life.reconciler.reconcile(led_by(leader, 0, configs), NOW);
+    life
+}
+
+fn led_by(leader: BrokerId, epoch: i32, configs: &[(&str, &str)]) -> Arc<Image> {
+    let brokers = [1, 2, 3].map(|id| (id, (i64::from(id), false))).into();
+    let isr = vec![leader];
+    let (leader, leader_epoch, partition_epoch) = (Some(leader), epoch, epoch);
+    let truth = Truth { leader, leader_epoch, partition_epoch, isr, brokers, flush: false };
+    let mut image = (*truth.image(epoch as usize)).clone();
+    image.apply_all(&configs.iter().copied().map(set).collect::<Vec<_>>()).unwrap();
+    Arc::new(image)
+}
+
+#[test]
+fn a_follower_is_admitted_though_its_read_fails() {
+    let disk = Arc::new(FaultDisk::new(20));
+    let life = begin(&disk, 1, &[]);
+    let replica = life.replica(TOPIC);
+    for value in ["a", "b", "c"] {
+        replica.append(Append { records: record(value), acks: Acks::Leader }, NOW).unwrap();
+    }
+    disk.inject(breaks(Op::Read, "/data", Errno::IO));
+    let read = FollowerRead {
+        from: 2,
+        broker_epoch: 2,
+        wanted: Wanted { offset: 0, current_epoch: 0, last_epoch: -1 },
+        log_start: 0,
+        max_bytes: 100,
+        at_least_one: true,
+    };
+    let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
+    assert_eq!(found.unwrap_err(), ErrorCode::KafkaStorageError);
+    assert_eq!(wants.unwrap().isr, [(1, 1), (2, 2)]);
+}
