@@ -68,9 +68,12 @@ impl Replica {
         inner.check_asked(asked)?;
         if !records.is_empty() {
             let appended = inner.log.append_as_follower(records, now);
-            let appended = appended.map_err(|error| self.refusal(&mut inner, error).code)?;
-            inner.note_unsynced(appended.bytes, now);
+            // What came before an error is there: it is fetched on from its end.
+            if inner.log.log_end_offset() > asked.offset {
+                inner.note_unsynced(records.len() as u64, now);
+            }
             self.settle(&mut inner);
+            appended.map_err(|error| self.refusal(&mut inner, error).code)?;
         }
         self.take_over(&mut inner, leader)?;
         // Where each record is promised, whoever fetches syncs many logs at once, before it asks for more.

@@ -2,7 +2,7 @@
 
 use super::trio::Truth;
 use super::*;
-use crate::partition::replica::{Fetched, FollowerRead};
+use crate::partition::replica::{Asked, Fetched, FollowerRead, LeaderMarks};
 
 /// Broker 1, where `leader` leads and is alone in sync.
 fn begin(disk: &Arc<FaultDisk>, leader: BrokerId, configs: &[(&str, &str)]) -> Life {
@@ -41,4 +41,26 @@ fn a_follower_is_admitted_though_its_read_fails() {
     let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
     assert_eq!(found.unwrap_err(), ErrorCode::KafkaStorageError);
     assert_eq!(wants.unwrap().isr, [(1, 1), (2, 2)]);
+}
+
+#[test]
+fn a_follower_goes_on_behind_what_it_appended_before_an_error() {
+    let disk = Arc::new(FaultDisk::new(21));
+    let life = begin(&disk, 2, &[("segment.bytes", "1048576")]);
+    let replica = life.replica(TOPIC);
+    let sent = |offset| {
+        let mut batch = BatchBuilder::new(Compression::NONE);
+        batch.push(NOW.wall.0, None, Some(&[0; 700_000]), &[]);
+        let mut batch = batch.finish().unwrap();
+        batch.assign(offset, 0);
+        batch.to_bytes()
+    };
+    let marks = LeaderMarks { high_watermark: 0, log_start: 0 };
+    let append =
+        |offset, records: &Bytes| replica.append_fetched(Asked { epoch: 0, offset }, records, marks, NOW);
+    disk.inject(breaks(Op::Open, "/data", Errno::MFILE));
+    append(0, &[sent(0), sent(1)].concat().into()).unwrap_err();
+    disk.heal();
+    assert_eq!(replica.position(0).unwrap().offset, 1);
+    assert_eq!(append(1, &sent(1)), Ok(2));
 }
