@@ -3,7 +3,7 @@
 use super::context::{Context, Found};
 use super::topics::by_name;
 use super::{Api, Reply};
-use crate::partition::replica::{Isolation, Located, Replica};
+use crate::partition::replica::{Isolation, Located};
 use crate::types::ErrorCode;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::*;
@@ -87,15 +87,11 @@ fn locate(
         LATEST => replica.latest(isolation).map(Some),
         EARLIEST => Ok(Some(replica.earliest())),
         t if t == EARLIEST_LOCAL.0 && knows(EARLIEST_LOCAL) => Ok(Some(replica.earliest())),
-        t if t == MAX_TIMESTAMP.0 && knows(MAX_TIMESTAMP) => at_max_timestamp(&replica),
+        t if t == MAX_TIMESTAMP.0 && knows(MAX_TIMESTAMP) => replica.at_max_timestamp(isolation),
         t if t == LATEST_TIERED.0 && knows(LATEST_TIERED) => Ok(Some(NOTHING_TIERED)),
         t if t < 0 => Err(ErrorCode::UnsupportedVersion),
         t => replica.at_time(t, isolation),
     }
-}
-
-fn at_max_timestamp(replica: &Replica) -> Result<Option<Located>, ErrorCode> {
-    replica.at_max_timestamp()
 }
 
 /// Without tiered storage no offset was ever moved there.

@@ -43,12 +43,10 @@ impl Replica {
         Ok(found.map(located))
     }
 
-    /// The first record with the largest timestamp.
-    pub fn at_max_timestamp(&self) -> Result<Option<Located>, ErrorCode> {
-        let found = self
-            .reader
-            .offset_of_max_timestamp(self.marks().high_watermark)
-            .map_err(|error| self.read_error(&error))?;
+    /// The first record with the largest timestamp, of those that a consumer can read.
+    pub fn at_max_timestamp(&self, isolation: Isolation) -> Result<Option<Located>, ErrorCode> {
+        let below = self.latest(isolation)?.offset;
+        let found = self.reader.offset_of_max_timestamp(below).map_err(|error| self.read_error(&error))?;
         Ok(found.map(located))
     }
 

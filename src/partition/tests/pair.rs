@@ -64,3 +64,14 @@ fn a_follower_goes_on_behind_what_it_appended_before_an_error() {
     assert_eq!(replica.position(0).unwrap().offset, 1);
     assert_eq!(append(1, &sent(1)), Ok(2));
 }
+
+#[test]
+fn no_offset_is_found_by_time_before_the_watermark_reaches_the_epoch() {
+    let disk = Arc::new(FaultDisk::new(23));
+    let mut life = begin(&disk, 1, &[]);
+    let replica = life.replica(TOPIC);
+    replica.append(Append { records: record("a"), acks: Acks::Leader }, NOW).unwrap();
+    life.reconciler.reconcile(led_by(1, 1, &[]), NOW);
+    let found = replica.at_max_timestamp(Isolation::ReadUncommitted);
+    assert_eq!(found, Err(ErrorCode::OffsetNotAvailable));
+}
