@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -57,10 +58,16 @@ struct Waiting {
     askers: HashMap<i32, oneshot::Sender<Bytes>>,
     /// When the first request was sent that nothing has been heard since; whether its asker still waits does not matter.
     unanswered: Option<Instant>,
+    /// When the last piece of an answer came.
+    heard: Instant,
     closed: bool,
 }
 
 impl Waiting {
+    fn hear(&mut self) {
+        (self.unanswered, self.heard) = (None, Instant::now());
+    }
+
     /// A connection that is cut stays open here for as long as the kernel hopes.
     fn is_of_use(&self) -> bool {
         !self.closed && self.unanswered.is_none_or(|since| since.elapsed() < SILENCE)
@@ -81,15 +88,52 @@ impl Link {
         limit: Duration,
     ) -> Result<Bytes, Unreachable> {
         let deadline = Instant::now() + limit;
-        let live = match timeout_at(deadline, self.connected()).await {
-            Ok(Ok(live)) => live,
-            Ok(Err(error)) => return Err(self.unreachable(error.to_string(), true)),
-            Err(_) => return Err(self.unreachable("silence".into(), true)),
+        let live = self.live(deadline).await?;
+        let answer = timeout_at(deadline, live.ask(key, version, body)).await;
+        self.outcome(answer.ok())
+    }
+
+    /// Like [`Link::call`], for an answer that may be long and comes alone: what is limited is the time in which nothing of it
+    /// comes.
+    pub async fn call_long(
+        &self,
+        key: i16,
+        version: i16,
+        body: &[u8],
+        silence: Duration,
+    ) -> Result<Bytes, Unreachable> {
+        let mut deadline = Instant::now() + silence;
+        let live = self.live(deadline).await?;
+        let mut asked = pin!(live.ask(key, version, body));
+        let answer = loop {
+            match timeout_at(deadline, &mut asked).await {
+                Ok(answer) => break Some(answer),
+                Err(_) => {
+                    let heard = live.waiting.lock().heard;
+                    if heard + silence <= Instant::now() {
+                        break None;
+                    }
+                    deadline = heard + silence;
+                }
+            }
         };
-        match timeout_at(deadline, live.ask(key, version, body)).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(self.unreachable("the connection was closed".into(), false)),
-            Err(_) => Err(self.unreachable("no answer in time".into(), false)),
+        self.outcome(answer)
+    }
+
+    async fn live(&self, deadline: Instant) -> Result<Arc<Live>, Unreachable> {
+        match timeout_at(deadline, self.connected()).await {
+            Ok(Ok(live)) => Ok(live),
+            Ok(Err(error)) => Err(self.unreachable(error.to_string(), true)),
+            Err(_) => Err(self.unreachable("silence".into(), true)),
+        }
+    }
+
+    /// `None` for an answer that did not come in time, `Some(None)` for a connection that ended before.
+    fn outcome(&self, answer: Option<Option<Bytes>>) -> Result<Bytes, Unreachable> {
+        match answer {
+            Some(Some(answer)) => Ok(answer),
+            Some(None) => Err(self.unreachable("the connection was closed".into(), false)),
+            None => Err(self.unreachable("no answer in time".into(), false)),
         }
     }
 
@@ -134,8 +178,12 @@ impl Live {
     fn open(stream: TcpStream) -> Live {
         let (input, output) = stream.into_split();
         let (requests, queue) = mpsc::channel(QUEUE);
-        let waiting =
-            Arc::new(Mutex::new(Waiting { askers: HashMap::new(), unanswered: None, closed: false }));
+        let waiting = Arc::new(Mutex::new(Waiting {
+            askers: HashMap::new(),
+            unanswered: None,
+            heard: Instant::now(),
+            closed: false,
+        }));
         let tasks =
             [tokio::spawn(write(output, queue, waiting.clone())), tokio::spawn(read(input, waiting.clone()))];
         Live { requests, waiting, next: AtomicI32::new(0), tasks }
@@ -217,12 +265,11 @@ async fn answers(input: &mut OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Res
             if input.read_buf(&mut answer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            waiting.lock().hear();
         }
         let body = answer.split_off(ANSWER_HEADER).freeze();
         let id = i32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
-        let mut waiting = waiting.lock();
-        waiting.unanswered = None;
-        if let Some(asker) = waiting.askers.remove(&id) {
+        if let Some(asker) = waiting.lock().askers.remove(&id) {
             // One that has given up wants it no more.
             let _ = asker.send(body);
         }
@@ -304,6 +351,31 @@ mod tests {
         assert!(!refused.dial(LIMIT).await);
         let nowhere = Link::new(HostPort { host: "no such name".into(), port });
         assert!(nowhere.call(1, 0, b"", LIMIT).await.unwrap_err().unsent);
+    }
+
+    /// Half of the silence that is allowed passes after each piece.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_may_take_longer_than_silence_may_last() {
+        const PIECES: u8 = 10;
+        let (listener, link) = listen().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (id, _) = request(&mut stream).await;
+            stream.write_i32((ANSWER_HEADER as u8 + PIECES).into()).await.unwrap();
+            stream.write_i32(id).await.unwrap();
+            stream.write_u8(0).await.unwrap();
+            for piece in 0..PIECES {
+                stream.write_u8(piece).await.unwrap();
+                tokio::time::sleep(LIMIT / 2).await;
+            }
+            request(&mut stream).await;
+            stream
+        });
+        assert_eq!(*link.call_long(1, 0, b"", LIMIT).await.unwrap(), *(0..PIECES).collect::<Vec<_>>());
+        let asked = Instant::now();
+        assert!(link.call_long(1, 0, b"", LIMIT).await.is_err());
+        assert!(asked.elapsed() < LIMIT * 2, "nothing came");
+        server.await.unwrap();
     }
 
     #[tokio::test]

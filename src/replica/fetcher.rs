@@ -23,8 +23,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// An answer may take this much longer than it may wait.
-const GRACE: Duration = Duration::from_secs(3);
+/// The first piece of an answer may take this much longer than the leader may wait, and the next pieces as long. A leader that
+/// was cut off for a moment leaves connections that nothing comes by: who waits at them falls out of sync.
+const GRACE: Duration = Duration::from_secs(1);
 /// A fetch is left alone for so long, even if a new partition waits: under a stream of orders fetches still come to an end.
 const UNHURRIED: Duration = Duration::from_millis(20);
 
@@ -37,13 +38,13 @@ pub trait Leaders: Send + Sync + 'static {
 
 /// A way to one leader that serves one request at a time. A request that is dropped takes it along.
 pub trait Line: Send + Sync + 'static {
-    /// Sends a request, both without headers; `None` if no answer came.
+    /// Sends a request, both without headers; `None` if no answer came, or nothing more of it for `silence`.
     fn call(
         &self,
         key: i16,
         version: i16,
         body: Bytes,
-        limit: Duration,
+        silence: Duration,
     ) -> impl Future<Output = Option<Bytes>> + Send;
 }
 
@@ -55,8 +56,8 @@ impl Leaders for Arc<peer::Brokers> {
 }
 
 impl Line for peer::Link {
-    async fn call(&self, key: i16, version: i16, body: Bytes, limit: Duration) -> Option<Bytes> {
-        let answer = peer::Link::call(self, key, version, &body, limit).await;
+    async fn call(&self, key: i16, version: i16, body: Bytes, silence: Duration) -> Option<Bytes> {
+        let answer = peer::Link::call_long(self, key, version, &body, silence).await;
         answer.inspect_err(|error| tracing::debug!(%error, "a leader did not answer")).ok()
     }
 }
@@ -184,7 +185,7 @@ impl<L: Leaders> Fetcher<L> {
     async fn fetch(&mut self, wanted: &Positions) -> Option<Answer> {
         let Next { id, epoch, changed, forgotten } = self.session.next(wanted.clone());
         let body = self.site.ask(id, epoch, changed, forgotten).encode();
-        let limit = self.site.settings.max_wait + GRACE;
+        let silence = self.site.settings.max_wait + GRACE;
         let line = match self.line.take() {
             Some(line) => line,
             None => match self.site.leaders.line(self.leader) {
@@ -193,7 +194,7 @@ impl<L: Leaders> Fetcher<L> {
             },
         };
         let answer = tokio::select! {
-            answer = line.call(replica_fetch::KEY, replica_fetch::VERSION, body, limit) => answer,
+            answer = line.call(replica_fetch::KEY, replica_fetch::VERSION, body, silence) => answer,
             () = hurry(&mut self.orders, &mut self.early) => return None,
         };
         match answer.and_then(Answer::decode) {
