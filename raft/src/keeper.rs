@@ -1,10 +1,10 @@
 //! Watches the raft core: publishes what it says, and does what it leaves to its user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
+use openraft::{ChangeMembers, ServerState};
 use tokio::sync::watch;
 
 use crate::applier::{Applier, at};
@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::status::{State, Status};
 use crate::store::Store;
 use crate::types::Types;
+use crate::voters::CaughtUp;
 
 type Raft = openraft::Raft<Types, Applier>;
 type Metrics = openraft::RaftMetrics<Types>;
@@ -30,10 +31,19 @@ pub(crate) struct Keeper {
     wanted_at: u64,
     /// The term in which this member last stood for election by itself.
     stood: Option<u64>,
+    caught_up: CaughtUp,
+    /// The term in which this member has finished what an earlier leader left half done.
+    finished: Option<u64>,
 }
 
 impl Keeper {
-    pub fn new(raft: Raft, store: Store, settings: Settings, status: watch::Sender<Status>) -> Keeper {
+    pub fn new(
+        raft: Raft,
+        store: Store,
+        settings: Settings,
+        status: watch::Sender<Status>,
+        caught_up: CaughtUp,
+    ) -> Keeper {
         Keeper {
             wanted_at: settings.snapshot_bytes,
             raft,
@@ -42,6 +52,8 @@ impl Keeper {
             status,
             snapped: None,
             stood: None,
+            caught_up,
+            finished: None,
         }
     }
 
@@ -50,6 +62,7 @@ impl Keeper {
         let mut metrics = self.raft.metrics();
         loop {
             let now = metrics.borrow_watched().clone();
+            self.caught_up.note(&now);
             self.publish(&now);
             if now.running_state.is_err() {
                 return;
@@ -87,6 +100,7 @@ impl Keeper {
 
     async fn tend(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
         self.elect_if_alone(metrics).await?;
+        self.finish_change(metrics);
         self.snapshot_if_large(metrics).await?;
         self.purge_if_large(metrics).await
     }
@@ -103,6 +117,23 @@ impl Keeper {
             self.raft.trigger().elect(false).await?;
         }
         Ok(())
+    }
+
+    /// A leader that fell between the two steps of a change of voters leaves two sets of them, of which each has to agree.
+    fn finish_change(&mut self, metrics: &Metrics) {
+        let half_done = &metrics.committed_membership_config;
+        let is_joint = half_done.membership().get_joint_config().len() > 1;
+        let is_old = half_done.log_id().is_some_and(|id| id.leader_id.term < metrics.current_term);
+        let term = Some(metrics.current_term);
+        if !is_joint || !is_old || self.finished == term || !status(metrics).leader_ready {
+            return;
+        }
+        self.finished = term;
+        let raft = self.raft.clone();
+        // If this leader falls too, the next one does it.
+        tokio::spawn(async move {
+            raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
+        });
     }
 
     /// The core counts entries; bytes are counted here.
@@ -146,6 +177,7 @@ fn status(metrics: &Metrics) -> Status {
         term: metrics.current_term,
         leader: metrics.current_leader,
         applied: metrics.last_applied.map(at),
+        is_changing: membership.get_joint_config().len() > 1,
         voters: named(membership.voter_ids().collect()),
         learners: named(membership.learner_ids().collect()),
     }

@@ -31,9 +31,11 @@ mod status;
 mod store;
 mod transport;
 mod types;
+mod voters;
 
 pub use machine::{At, Frozen, Machine, RestoreError};
 pub use quorum::{Committed, InitializeError, MAX_COMMAND, ProposeError, Quorum, StartError};
 pub use settings::{Lane, Settings};
 pub use status::{State, Status};
 pub use transport::{Alone, Peer, Transport, Unreachable};
+pub use voters::{Follower, Progress, VotersError};

@@ -23,14 +23,16 @@ use crate::status::{State, Status};
 use crate::store::Store;
 use crate::transport::Transport;
 use crate::types::{Command, Member, Types};
+use crate::voters::CaughtUp;
 
 /// A member of a quorum that orders opaque commands. Clones are the same member.
 #[derive(Clone)]
 pub struct Quorum {
-    raft: openraft::Raft<Types, Applier>,
+    pub(crate) raft: openraft::Raft<Types, Applier>,
     store: Store,
     incoming: Arc<Incoming>,
     overruled: Overruled,
+    pub(crate) caught_up: CaughtUp,
     status: watch::Receiver<Status>,
 }
 
@@ -101,9 +103,10 @@ impl Quorum {
         let raft = openraft::Raft::new(settings.node_id, config, links, store.clone(), applier);
         let raft = raft.await.map_err(|fatal| StartError::Fatal(fatal.to_string()))?;
         let (tell, status) = watch::channel(Status { node_id: settings.node_id, ..Status::default() });
-        let keeper = Keeper::new(raft.clone(), store.clone(), settings, tell);
+        let caught_up = CaughtUp::default();
+        let keeper = Keeper::new(raft.clone(), store.clone(), settings, tell, caught_up.clone());
         tokio::spawn(keeper.run());
-        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, status })
+        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, caught_up, status })
     }
 
     /// Nobody ever wrote to this member's log.
@@ -132,16 +135,23 @@ impl Quorum {
         if command.len() > MAX_COMMAND {
             return Err(ProposeError::TooLarge(command.len()));
         }
+        let written = async { Ok(self.raft.client_write(Command(command)).await) };
+        let written = self.while_leading(written).await?.map_err(refused)?;
+        Ok(Committed { at: at(written.log_id), answer: written.data })
+    }
+
+    /// Does `work` for as long as this member leads.
+    pub(crate) async fn while_leading<T>(
+        &self,
+        work: impl Future<Output = Result<T, ProposeError>>,
+    ) -> Result<T, ProposeError> {
         let term = self.status.borrow().term;
         let mut status = self.status.clone();
         let deposed =
             status.wait_for(|now| now.term > term && !now.is_leader() || now.state != State::Running);
         tokio::select! {
             biased;
-            written = self.raft.client_write(Command(command)) => match written {
-                Ok(written) => Ok(Committed { at: at(written.log_id), answer: written.data }),
-                Err(e) => Err(refused(e)),
-            },
+            done = work => done,
             seen = deposed => match seen {
                 Ok(now) if now.state == State::Running => Err(ProposeError::Unknown),
                 _ => Err(ProposeError::Stopped),
@@ -211,7 +221,7 @@ async fn open(disk: Arc<dyn Disk>, settings: &Settings) -> io::Result<(Store, Ar
     .await
 }
 
-fn refused(e: RaftError<Types, ClientWriteError<Types>>) -> ProposeError {
+pub(crate) fn refused(e: RaftError<Types, ClientWriteError<Types>>) -> ProposeError {
     match e {
         RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
             ProposeError::NotLeader { leader: to.leader_id }

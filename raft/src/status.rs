@@ -16,6 +16,8 @@ pub struct Status {
     pub leader_ready: bool,
     /// The newest entry (the quorum's own included) that the machine reflects.
     pub applied: Option<At>,
+    /// The voters change: those before and those after are named, and both sets have to agree.
+    pub is_changing: bool,
     /// Id and address.
     pub voters: BTreeMap<u64, String>,
     pub learners: BTreeMap<u64, String>,
