@@ -173,7 +173,7 @@ impl Serving {
         let epoch = register(parts, lane, advertised, incarnation, is_clean).await?;
         parts.note_boot();
         let (isr, wanted) = Proposals::channel();
-        let node = parts::node(parts, lane.metadata(), isr);
+        let node = parts::node(parts, lane.metadata(), lane.running().service.admin.clone(), isr);
         let (stop, stopping) = watch::channel(false);
         let fetchers = parts::fetchers(parts, lane.metadata(), epoch);
         tokio::spawn(parts::isr_keeper(parts, lane.metadata(), epoch, wanted).run());

@@ -114,6 +114,7 @@ fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {
             let answer = wire.call(version, &UnregisterBrokerRequest::default().with_broker_id(BrokerId(9)));
             assert_eq!(answer.error_code, 102);
         }
+        ApiKey::DescribeQuorum => describe_quorum(wire, version),
         ApiKey::DescribeProducers => describe_producers(wire, version),
         ApiKey::DescribeTopicPartitions => {
             let asked = describe_topic_partitions_request::TopicRequest::default().with_name(topic());
@@ -123,6 +124,23 @@ fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {
         }
         other => panic!("{other:?} is advertised and not tested"),
     }
+}
+
+fn describe_quorum(wire: &mut Wire, version: i16) {
+    use describe_quorum_request::{PartitionData, TopicData};
+    let mut ask = |name: &str| {
+        let asked = TopicData::default().with_topic_name(TopicName(text(name)));
+        let asked = asked.with_partitions(vec![PartitionData::default()]);
+        wire.call(version, &DescribeQuorumRequest::default().with_topics(vec![asked]))
+    };
+    let answer = ask("__cluster_metadata");
+    let partition = &answer.topics[0].partitions[0];
+    assert_eq!((answer.error_code, partition.error_code, partition.leader_id), (0, 0, BrokerId(1)));
+    let (voter, committed) = (&partition.current_voters[0], partition.high_watermark);
+    assert!(committed > 0 && voter.log_end_offset >= committed, "{voter:?}");
+    assert_eq!((voter.replica_id, voter.last_caught_up_timestamp > 0), (BrokerId(1), version >= 1));
+    assert_eq!((!voter.replica_directory_id.is_nil(), answer.nodes.len() == 1), (version >= 2, version >= 2));
+    assert_eq!(ask(TOPIC).topics[0].partitions[0].error_code, 3);
 }
 
 fn elections(wire: &mut Wire, version: i16) {

@@ -8,6 +8,7 @@ use crate::config::BrokerConfig;
 use crate::coordinator::group::groups::Groups;
 use crate::partition::replica::Replica;
 use crate::partition::table::Table;
+use crate::peer::QuorumAdmin;
 use crate::replica::Proposals;
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Now, TopicPartition};
@@ -23,6 +24,7 @@ pub struct Node {
     pub config: Arc<BrokerConfig>,
     pub clock: Clock,
     pub metadata: Metadata,
+    pub quorum: QuorumAdmin,
     pub replicas: Arc<Table>,
     pub groups: Arc<Groups>,
     pub dirs: Arc<LogDirs>,

@@ -22,6 +22,7 @@ mod operations;
 mod produce;
 pub mod producer_ids;
 mod producers;
+mod quorum;
 mod reassignments;
 mod records;
 mod reply;

@@ -41,6 +41,7 @@ pub static ROUTES: &[Route] = &[
     Route::of::<AlterPartitionReassignmentsRequest>("AlterPartitionReassignments"),
     Route::of::<ListPartitionReassignmentsRequest>("ListPartitionReassignments"),
     Route::of::<OffsetDeleteRequest>("OffsetDelete"),
+    Route::of::<DescribeQuorumRequest>("DescribeQuorum"),
     Route::of::<DescribeClusterRequest>("DescribeCluster"),
     Route::of::<DescribeProducersRequest>("DescribeProducers"),
     Route::of::<UnregisterBrokerRequest>("UnregisterBroker"),

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::checkpoint::MetaProperties;
 use storage::dirs::{DirKind, DirsError, LogDirs, PartitionDir};
 use storage::disk::{Disk, Open, create_dir_durably, replace_file};
 use storage::kafka_uuid;
@@ -258,7 +259,7 @@ impl Setup {
         Ok(Setup {
             first: FirstStart {
                 data: partitions_of_a_cluster(&parts.dirs)?.map(|path| (dir.clone(), path)),
-                ..first_start(config, node_id, parts.dirs.cluster_id().or(asked_id))
+                ..first_start(config, (node_id, directory_id(parts)?), parts.dirs.cluster_id().or(asked_id))
             },
             settings,
             disk,
@@ -275,7 +276,11 @@ impl Setup {
     }
 }
 
-fn first_start(config: &BrokerConfig, member: u64, cluster_id: Option<String>) -> FirstStart {
+fn first_start(
+    config: &BrokerConfig,
+    (member, directory): (u64, Uuid),
+    cluster_id: Option<String>,
+) -> FirstStart {
     let named = config.controller_quorum_voters.iter().map(|voter| (Some(voter.id), voter.address.clone()));
     let mut voters: Vec<_> = named.collect();
     if voters.is_empty() {
@@ -285,7 +290,23 @@ fn first_start(config: &BrokerConfig, member: u64, cluster_id: Option<String>) -
     // A sole voter need not be reached by anybody.
     voters.retain(|(id, _)| *id != Some(config.node_id) || config.controller_quorum_voters.len() > 1);
     let at = own.unwrap_or_else(|| for_nodes(config));
-    FirstStart { node: config.node_id, member, at, cluster_id, data: None, voters }
+    FirstStart { node: config.node_id, member, directory, at, cluster_id, data: None, voters }
+}
+
+/// The id of the metadata directory. One that is no log directory gets a `meta.properties` of its own, as Kafka's has.
+fn directory_id(parts: &Parts) -> Result<Uuid, LaneError> {
+    let (disk, dir) = (&*parts.env.disk, &*parts.config.metadata_log_dir);
+    if let Some(log_dir) = parts.dirs.all().iter().find(|log_dir| log_dir.path() == dir) {
+        return Ok(log_dir.id());
+    }
+    let found = MetaProperties::read(disk, dir).map_err(|error| LaneError::Failed(error.to_string()))?;
+    if let Some(id) = found.as_ref().and_then(|found| found.directory_id) {
+        return Ok(id);
+    }
+    let (node_id, id) = (parts.config.node_id, Uuid::new_v4());
+    let cluster_id = found.and_then(|found| found.cluster_id);
+    MetaProperties { node_id, directory_id: Some(id), cluster_id }.write(disk, dir)?;
+    Ok(id)
 }
 
 /// Where other nodes reach this one: by its controller's listener, or that for brokers if it is none.

@@ -4,7 +4,7 @@ use super::metadata_lane::{LaneError, Setup};
 use crate::cluster::{Metadata, MetadataMachine, keep_balanced};
 use crate::config::HostPort;
 use crate::net::{Listener, Server};
-use crate::peer::{FirstStart, Guard, Members, News, Service};
+use crate::peer::{FirstStart, Guard, Members, News, QuorumAdmin, Service};
 use raft::Quorum;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,9 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     let service = Service {
         node: first.node,
         member,
+        directory: first.directory,
         quorum: quorum.clone(),
+        admin: QuorumAdmin::new(quorum.clone(), member, clock),
         metadata: metadata.clone(),
         news: news.clone(),
     };

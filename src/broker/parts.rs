@@ -12,7 +12,7 @@ use crate::coordinator::group::groups::Groups;
 use crate::net::{BindError, Listener, Settings, budget};
 use crate::partition::state::IsrChange;
 use crate::partition::table::Table;
-use crate::peer;
+use crate::peer::{self, QuorumAdmin};
 use crate::replica::{
     AlterIsr, Answers, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
 };
@@ -253,12 +253,13 @@ pub fn isr_keeper(parts: &Parts, metadata: Metadata, epoch: i64, wanted: Inbox) 
 }
 
 /// What request handlers work on.
-pub fn node(parts: &Parts, metadata: Metadata, isr: Proposals) -> Arc<Node> {
+pub fn node(parts: &Parts, metadata: Metadata, quorum: QuorumAdmin, isr: Proposals) -> Arc<Node> {
     let config = parts.config.clone();
     Arc::new(Node {
         id: config.node_id,
         clock: parts.clock,
         metadata,
+        quorum,
         replicas: parts.table.clone(),
         groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock)),
         dirs: parts.dirs.clone(),

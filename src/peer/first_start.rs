@@ -4,11 +4,11 @@
 //! only the voter with the lowest id begins it. If any has a log there is a cluster: the node waits to be told of it, or
 //! asks to follow it. So a wiped voter never votes a second time for what it has forgotten.
 
-use super::members::{Members, address};
+use super::members::{Address, Members};
 use super::message::{Hello, Join, Known, Taken, decode, encode};
 use super::{HELLO, JOIN};
 use crate::config::HostPort;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Uuid};
 use raft::{InitializeError, Quorum};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +48,8 @@ pub struct FirstStart {
     pub node: BrokerId,
     /// Its id in the quorum.
     pub member: u64,
+    /// The id of its metadata directory.
+    pub directory: Uuid,
     /// Where it answers other nodes.
     pub at: HostPort,
     /// The cluster it is meant for, if that is known.
@@ -100,10 +102,14 @@ impl FirstStart {
     async fn ask(&self, members: &Members) -> Vec<Option<Known>> {
         let hello = Hello { node: self.node, member: self.member, cluster_id: self.cluster_id.clone() };
         let asked = self.voters.iter().map(|(node, at)| {
-            let (hello, to) = (encode(&hello), address(node.unwrap_or(UNKNOWN), at));
+            let (hello, to) = (encode(&hello), address(node.unwrap_or(UNKNOWN), at, Uuid::nil()));
             async move { decode(&members.call(&to, HELLO, hello, LIMIT).await.ok()?) }
         });
         futures_util::future::join_all(asked).await
+    }
+
+    fn address(&self) -> String {
+        address(self.node, &self.at, self.directory)
     }
 
     /// `known` is in the order of the voters.
@@ -132,8 +138,8 @@ impl FirstStart {
             return Ok(Step::Wait("its first controller has to begin it".into()));
         }
         let found = self.voters.iter().zip(&answers).filter(|(_, known)| !is_mine(known));
-        let others = found.map(|((_, at), known)| (known.member, address(known.node, at)));
-        Ok(Step::Begin(others.chain([(self.member, address(self.node, &self.at))]).collect()))
+        let others = found.map(|((_, at), known)| (known.member, address(known.node, at, known.directory)));
+        Ok(Step::Begin(others.chain([(self.member, self.address())]).collect()))
     }
 
     /// There is a cluster: `one` has its log.
@@ -172,7 +178,7 @@ impl FirstStart {
     }
 
     async fn follow(&self, members: &Members, leader: &str) {
-        let join = Join { member: self.member, address: address(self.node, &self.at) };
+        let join = Join { member: self.member, address: self.address() };
         let answer = members.call(leader, JOIN, encode(&join), LIMIT).await;
         let is_voter = self.voters.iter().any(|(node, _)| *node == Some(self.node));
         if answer.is_ok_and(|answer| decode(&answer) == Some(Taken::Yes)) && is_voter {
@@ -182,6 +188,10 @@ impl FirstStart {
             );
         }
     }
+}
+
+fn address(node: BrokerId, at: &HostPort, directory: Uuid) -> String {
+    Address { node, at: at.clone(), directory }.to_string()
 }
 
 #[cfg(test)]
@@ -197,6 +207,7 @@ mod tests {
         FirstStart {
             node,
             member: 100 + node as u64,
+            directory: Uuid::nil(),
             at: at(node as u16),
             cluster_id: None,
             data: None,
@@ -208,6 +219,7 @@ mod tests {
         Some(Known {
             node,
             member: 100 + node as u64,
+            directory: Uuid::nil(),
             cluster_id: None,
             has_log: false,
             leader: None,
@@ -219,7 +231,8 @@ mod tests {
         let voters = voters.iter().map(|member| (*member, format!("{}@h:9", member - 100))).collect();
         let cluster_id = Some("c".into());
         let member = 100 + node as u64;
-        Some(Known { node, member, cluster_id, has_log: true, leader: Some(member), voters })
+        let directory = Uuid::nil();
+        Some(Known { node, member, directory, cluster_id, has_log: true, leader: Some(member), voters })
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! A process that dies closes its connections; a machine that is cut off or stands still does not. To fence a broker that
 //! lives does no harm: it says that it is there, and leads again.
 
-use super::members::{Members, parse};
+use super::members::{Address, Members};
 use crate::cluster::controller::FenceBroker;
 use crate::cluster::image::Broker;
 use crate::cluster::liveness::Liveness;
@@ -189,7 +189,7 @@ impl Guard {
                 return;
             }
             sleep(STAGGER * rank).await;
-            let node = parse(&address).map(|(node, _)| node);
+            let node = Address::parse(&address).map(|known| known.node);
             tracing::warn!(node, "the controller is gone");
             quorum.overrule(status.term).await;
         });

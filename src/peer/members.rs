@@ -1,17 +1,19 @@
 //! The members of the quorum, and the way to each.
 
 use super::link::{Link, Unreachable};
-use super::{COMMAND, RAFT, VERSION};
+use super::{COMMAND, QUORUM, RAFT, VERSION};
 use crate::cluster::{Unsent, Way};
 use crate::config::HostPort;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, ErrorCode, Uuid};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::kafka_uuid;
 
 /// Messages up to this size (votes, heartbeats) have a connection of their own, so that they never wait behind entries
 /// and snapshots. Bytes.
@@ -33,15 +35,36 @@ struct Links {
     large: Link,
 }
 
-/// How the quorum writes down where a node is: `node@host:port`.
-pub fn address(node: BrokerId, at: &HostPort) -> String {
-    format!("{node}@{at}")
+/// Where a node is, and which of its lives it is: a wiped node has another metadata directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub node: BrokerId,
+    pub at: HostPort,
+    /// Of its metadata directory; nil where that is not known.
+    pub directory: Uuid,
 }
 
-/// Reads what [`address`] wrote.
-pub fn parse(address: &str) -> Option<(BrokerId, HostPort)> {
-    let (node, at) = address.split_once('@')?;
-    Some((node.parse().ok()?, HostPort::parse(at)?))
+/// How the quorum writes it down: `node@host:port/directory`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.at)?;
+        match self.directory.is_nil() {
+            true => Ok(()),
+            false => write!(f, "/{}", kafka_uuid::encode(self.directory)),
+        }
+    }
+}
+
+impl Address {
+    /// Reads what was written. An older log has no directories.
+    pub fn parse(text: &str) -> Option<Address> {
+        let (node, rest) = text.split_once('@')?;
+        let (at, directory) = match rest.split_once('/') {
+            Some((at, directory)) => (at, kafka_uuid::decode(directory)?),
+            None => (rest, Uuid::nil()),
+        };
+        Some(Address { node: node.parse().ok()?, at: HostPort::parse(at)?, directory })
+    }
 }
 
 impl Members {
@@ -75,12 +98,27 @@ impl Members {
         link.call(key, VERSION, &body, limit).await
     }
 
+    /// Brings a question to the member that leads. NOT_LEADER_OR_FOLLOWER if another should be asked.
+    pub(super) async fn ask_leader(
+        &self,
+        leader: u64,
+        address: &str,
+        question: &[u8],
+        limit: Duration,
+    ) -> Result<Bytes, ErrorCode> {
+        match self.call(address, QUORUM, sealed(leader, self.me, question), limit).await {
+            Ok(answer) => opened(answer).map_err(|_| ErrorCode::NotLeaderOrFollower),
+            Err(error) if error.unsent => Err(ErrorCode::NotLeaderOrFollower),
+            Err(_) => Err(ErrorCode::RequestTimedOut),
+        }
+    }
+
     fn links(&self, address: &str) -> Option<Arc<Links>> {
         let mut links = self.links.lock();
         if let Some(known) = links.get(address) {
             return Some(known.clone());
         }
-        let (_, at) = parse(address)?;
+        let Address { at, .. } = Address::parse(address)?;
         let made = Arc::new(Links { small: Link::new(at.clone()), large: Link::new(at) });
         links.insert(address.to_owned(), made.clone());
         Some(made)
@@ -172,10 +210,15 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_it_was_written() {
-        for host in ["node1", "127.0.0.1", "::1"] {
+        for (host, directory) in [("node1", 5), ("127.0.0.1", u128::MAX), ("::1", 0)] {
             let at = HostPort { host: host.into(), port: 9093 };
-            assert_eq!(parse(&address(4, &at)), Some((4, at)));
+            let address = Address { node: 4, at, directory: Uuid::from_u128(directory) };
+            assert_eq!(Address::parse(&address.to_string()), Some(address));
         }
-        assert!(parse("node1:9093").is_none() && parse("x@node1:9093").is_none());
+        let old = Address::parse("4@node1:9093").unwrap();
+        assert_eq!((old.node, old.directory), (4, Uuid::nil()));
+        for wrong in ["node1:9093", "x@node1:9093", "4@node1:9093/x"] {
+            assert_eq!(Address::parse(wrong), None);
+        }
     }
 }

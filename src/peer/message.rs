@@ -1,6 +1,6 @@
 //! The bodies of the private APIs, in postcard; each is the first version of its API.
 
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Uuid};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub struct Hello {
 pub struct Known {
     pub node: BrokerId,
     pub member: u64,
+    /// The id of its metadata directory.
+    pub directory: Uuid,
     pub cluster_id: Option<String>,
     /// It has been in a quorum, or has at least voted in one.
     pub has_log: bool,

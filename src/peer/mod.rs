@@ -5,6 +5,7 @@
 //!     ▲
 //!     ├── Members       Raft's messages and forwarded commands, from member to member of the quorum
 //!     ├── FirstStart    who is there, who has a cluster already
+//!     ├── QuorumAdmin   what administrators ask of the quorum's leader
 //!     ├── Heart         a broker's heartbeat to the controller
 //!     └── Brokers       Kafka's own requests from broker to broker
 //!   Service ── answers all of these; what it hears, and whose connection ends ──► Guard ── fences, elects
@@ -17,14 +18,16 @@ mod link;
 mod members;
 mod message;
 mod pulse;
+mod quorum_admin;
 mod service;
 
 pub use brokers::Brokers;
 pub use first_start::{FirstStart, FirstStartError};
 pub use guard::{Guard, News};
 pub use link::{Link, Unreachable};
-pub use members::{Members, address};
+pub use members::{Address, Members};
 pub use pulse::{Heart, Wish};
+pub use quorum_admin::{Described, QuorumAdmin, Replica};
 pub use service::Service;
 
 use crate::wire::header::PEER_KEYS;
@@ -39,6 +42,8 @@ const COMMAND: i16 = PEER_KEYS.start + 2;
 const PULSE: i16 = PEER_KEYS.start + 3;
 /// A node wants to follow the quorum.
 const JOIN: i16 = PEER_KEYS.start + 4;
+/// How is the quorum?
+const QUORUM: i16 = PEER_KEYS.start + 5;
 
 /// The one version of all of them.
 const VERSION: i16 = 0;

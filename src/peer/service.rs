@@ -3,9 +3,10 @@
 use super::guard::{News, Tie, Ties};
 use super::members::{taken, unsealed};
 use super::message::{Hello, Join, Known, Pulse, Taken, decode, encode};
-use super::{COMMAND, HELLO, JOIN, PULSE, RAFT, VERSION};
+use super::quorum_admin::QuorumAdmin;
+use super::{COMMAND, HELLO, JOIN, PULSE, QUORUM, RAFT, VERSION};
 use crate::cluster::Metadata;
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Uuid};
 use crate::wire::{Chunk, Chunks, Frame, Outgoing, Peer};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -20,7 +21,10 @@ pub struct Service {
     pub node: BrokerId,
     /// Its id in the quorum.
     pub member: u64,
+    /// The id of its metadata directory.
+    pub directory: Uuid,
     pub quorum: Quorum,
+    pub admin: QuorumAdmin,
     pub metadata: Metadata,
     pub news: mpsc::Sender<News>,
 }
@@ -44,6 +48,10 @@ impl Service {
                 Ok((_, command)) => self.command(id, command),
                 Err(refusal) => reply(id, Some(refusal)),
             },
+            QUORUM => match unsealed(body, self.member) {
+                Ok((_, question)) => reply(id, Some(taken(&self.admin.answer(&question)))),
+                Err(refusal) => reply(id, Some(refusal)),
+            },
             JOIN => match decode::<Join>(&body) {
                 Some(join) => self.join(id, join),
                 None => reply(id, None),
@@ -57,6 +65,7 @@ impl Service {
         Known {
             node: self.node,
             member: self.member,
+            directory: self.directory,
             cluster_id: self.metadata.image().cluster_id.clone(),
             has_log: !self.quorum.is_empty(),
             leader: status.leader,
