@@ -52,6 +52,7 @@ impl Story {
             retention_bytes: Some(2000),
             file_delete_delay_ms: 1000,
             producer_id_expiration_ms: 1 << 50,
+            compact: rng.below(3) == 0,
             ..LogConfig::default()
         };
         let now = Now { mono: Mono(1), wall: Wall(1_700_000_000_000) };

@@ -17,7 +17,12 @@ use crate::segment::scan::Scan;
 #[derive(Debug, Default)]
 pub struct Listing {
     files: BTreeMap<(String, Offset), u64>,
+    is_marked: bool,
 }
+
+/// An empty file in each directory that began here: Kafka passes over it. Its name is durable before the second segment is
+/// begun, as all names are.
+const MARK: &str = "drave";
 
 impl Listing {
     /// Lists `dir`, removes what no log needs and finishes what compaction had begun.
@@ -31,13 +36,28 @@ impl Listing {
     }
 
     fn of(dir: &Directory) -> io::Result<Listing> {
-        let mut files = BTreeMap::new();
+        let (mut files, mut is_marked) = (BTreeMap::new(), false);
         for entry in dir.list()?.into_iter().filter(|entry| !entry.is_dir) {
+            is_marked |= entry.name == MARK;
             if let Some((offset, kind)) = parse_name(&entry.name) {
                 files.insert((kind.to_owned(), offset), entry.len);
             }
         }
-        Ok(Listing { files })
+        Ok(Listing { files, is_marked })
+    }
+
+    /// Marks a directory without segments: what comes to stand in it is of this house.
+    pub fn mark(&mut self, dir: &Directory) -> io::Result<()> {
+        if !self.is_marked && self.of_kind(LOG).next().is_none() {
+            dir.open_file(MARK, Open::Create)?;
+            self.is_marked = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the log began here, and not in Kafka.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
     }
 
     /// Base offsets and lengths of the segments.

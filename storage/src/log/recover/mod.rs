@@ -59,7 +59,8 @@ impl LogWriter {
         now: Now,
     ) -> Result<LogWriter, LogError> {
         let dir = Directory::open(env, dir)?;
-        let listing = Listing::tidied(&dir)?;
+        let mut listing = Listing::tidied(&dir)?;
+        listing.mark(&dir)?;
         let mut load = Load::new(dir, config, start, &listing)?;
         load.segments()?;
         load.finish(now)
@@ -149,10 +150,10 @@ impl Load<'_> {
 
     /// Above the recovery point each segment begins where the one before it ends (compaction stays below, a roll leaves no
     /// gap). Otherwise a power cut took what lay between: records behind a hole would be offered as if it were not there.
-    /// Kafka compacts above its recovery point; of a log without one nothing can be told.
+    /// Kafka compacts above its recovery point; of a log that began there and has none nothing can be told.
     fn is_behind_a_hole(&self, base: Offset) -> bool {
         let point = self.start.recovery_point;
-        let ours = !self.config.compact || point > 0;
+        let ours = !self.config.compact || point > 0 || self.listing.is_marked();
         let in_doubt = !self.start.clean && base > point && !self.segments.is_empty();
         in_doubt && ours && base != self.log_end_offset
     }
