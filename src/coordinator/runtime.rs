@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// All shards of one kind of coordinator on this broker: one per log partition that it leads.
 pub struct Coordinator<M: Machine> {
@@ -17,6 +18,8 @@ pub struct Coordinator<M: Machine> {
     clock: Clock,
     /// How long a reply may wait for its log end to be committed.
     commit_timeout: Duration,
+    /// A shard came, or ended its loading.
+    settled: Arc<Notify>,
 }
 
 impl<M: Machine> Coordinator<M> {
@@ -26,7 +29,8 @@ impl<M: Machine> Coordinator<M> {
         clock: Clock,
         commit_timeout: Duration,
     ) -> Self {
-        Coordinator { shards: Mutex::default(), machine: Arc::new(machine), clock, commit_timeout }
+        let settled = Arc::default();
+        Coordinator { shards: Mutex::default(), machine: Arc::new(machine), clock, commit_timeout, settled }
     }
 
     /// This broker leads `partition` from `epoch` on: loads it in the background. Needs a tokio runtime around it.
@@ -43,7 +47,7 @@ impl<M: Machine> Coordinator<M> {
             }
             shard
         };
-        tokio::spawn(shard.run());
+        tokio::spawn(shard.run(self.settled.clone()));
     }
 
     /// This broker does not lead `partition` any more, as of `epoch`: fails what waits, forgets the state.
@@ -59,6 +63,21 @@ impl<M: Machine> Coordinator<M> {
     /// Fails what waits and forgets all shards.
     pub fn close(&self) {
         self.shards.lock().drain().for_each(|(_, shard)| shard.close());
+    }
+
+    /// Waits until this broker has loaded the shard of `partition`, or has failed to, at most for `patience`.
+    pub async fn settled(&self, partition: i32, patience: Duration) {
+        let settled = async {
+            loop {
+                let next = self.settled.notified();
+                if self.shard(partition).is_some_and(|shard| shard.is_settled()) {
+                    return;
+                }
+                next.await;
+            }
+        };
+        // Whoever has waited long enough finds out what the matter is by asking.
+        let _ = tokio::time::timeout(patience, settled).await;
     }
 
     /// Has the shard of `partition` decide, and waits until the decision is committed. A caller may give up at any

@@ -78,11 +78,17 @@ impl<M: Machine> Shard<M> {
         Shard { partition, epoch, log, clock, make, state, wake: Notify::new() }
     }
 
-    /// Loads, then keeps time, until closed; loads again whenever the state was given up.
-    pub(super) async fn run(self: Arc<Self>) {
-        while self.clone().load().await {
+    /// Loads, then keeps time, until closed; loads again whenever the state was given up. `settled` hears of each loading that
+    /// ends, well or not.
+    pub(super) async fn run(self: Arc<Self>, settled: Arc<Notify>) {
+        while self.clone().load(&settled).await {
             self.keep_time().await;
         }
+    }
+
+    /// Whether commands are decided upon, or refused for good reason.
+    pub(super) fn is_settled(&self) -> bool {
+        !matches!(*self.state.lock(), State::Loading(Loading { failed: false, .. }))
     }
 
     /// From now on every caller is told `NotCoordinator`, those that wait included.
@@ -153,21 +159,22 @@ impl<M: Machine> Shard<M> {
     }
 
     /// Reads the log until that succeeds; `false` once the shard is closed or its epoch over.
-    async fn load(self: Arc<Self>) -> bool {
+    async fn load(self: Arc<Self>, settled: &Notify) -> bool {
         let mut pause = RETRY_AFTER;
         loop {
             let shard = self.clone();
             let loaded = tokio::task::spawn_blocking(move || shard.replay()).await;
-            let error = match loaded {
-                Ok(Ok((machine, end))) => return self.activate(machine, end),
-                Ok(Err(error)) => error,
+            let (active, goes_on) = match loaded {
+                Ok(Ok((machine, end))) => (true, self.activate(machine, end)),
+                Ok(Err(error)) => (false, self.failed_to_load(error)),
                 Err(panic) => {
                     tracing::error!(partition = self.partition, %panic, "loading a coordinator failed");
-                    ErrorCode::UnknownServerError
+                    (false, self.failed_to_load(ErrorCode::UnknownServerError))
                 }
             };
-            if !self.failed_to_load(error) {
-                return false;
+            settled.notify_waiters();
+            if active || !goes_on {
+                return goes_on;
             }
             // Woken when the shard is closed; looking too early does no harm.
             let _ = tokio::time::timeout(pause, self.wake.notified()).await;

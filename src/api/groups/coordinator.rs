@@ -100,6 +100,12 @@ fn coordinator_of(image: &Image, group: &str) -> Option<types::BrokerId> {
     topic.partition(hash::partition_of(group, topic.partition_count()))?.leader
 }
 
+/// Whether this broker coordinates the group, or will as soon as it knows of its election.
+pub(super) fn is_due_here(cx: &Context, group: &str) -> bool {
+    let image = cx.image();
+    image.topics.by_name(OFFSETS_TOPIC).is_none() || coordinator_of(&image, group) == Some(cx.node.id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use crate::seam::Clock;
 use crate::types::{ErrorCode, LeaderEpoch, Uuid};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 /// All groups whose partition of `__consumer_offsets` this broker leads.
 ///
@@ -52,6 +53,11 @@ impl Groups {
     /// At shutdown: everyone who waits is told to look for another coordinator.
     pub fn close(&self) {
         self.shards.close();
+    }
+
+    /// See [`Coordinator::settled`].
+    pub async fn settled(&self, group: &str, patience: Duration) {
+        self.shards.settled(self.partition_of(group), patience).await;
     }
 
     pub async fn join(&self, join: Join) -> JoinReply {

@@ -231,6 +231,24 @@ async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     assert_eq!(fetched(&groups).await, -1, "the topic is gone, and so is its offset");
 }
 
+#[tokio::test]
+async fn who_comes_before_the_election_waits_until_the_log_is_loaded() {
+    let (groups, log) = (groups(), MemoryLog::new());
+    let (open, gate) = mpsc::channel();
+    *log.gate.lock() = Some(gate);
+    let mut settled = Box::pin(groups.settled("g", Duration::from_secs(60)));
+    assert!((&mut settled).now_or_never().is_none(), "nobody is elected");
+    groups.elected(0, 1, log.clone());
+    assert!((&mut settled).now_or_never().is_none(), "it loads");
+    open.send(()).unwrap();
+    settled.await;
+    assert_eq!(fetched(&groups).await, -1);
+    groups.settled("g", Duration::MAX).await;
+    groups.resigned(0, 1);
+    groups.settled("g", Duration::from_millis(1)).await;
+    assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator), "and not for ever");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_cannot_load_stands_in_nobodys_way_and_is_tried_again() {
     let (healthy, broken) = (MemoryLog::new(), MemoryLog::new());
