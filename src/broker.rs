@@ -23,6 +23,7 @@ use crate::partition::table::Table;
 use crate::partition::{driver, reconcile};
 use crate::peer::{Heart, Wish};
 use crate::replica::Proposals;
+use crate::seam;
 use crate::types::{ErrorCode, Uuid};
 use front::Front;
 use metadata_lane::{LaneError, MetadataLane};
@@ -74,6 +75,13 @@ pub struct Broker {
     serving: Option<Serving>,
 }
 
+/// The state of a broker that runs, for a simulation to check.
+#[cfg(feature = "simulation")]
+pub struct View {
+    pub metadata: Metadata,
+    pub replicas: Arc<Table>,
+}
+
 /// What a broker is, beside being a member of the quorum.
 struct Serving {
     node: Arc<Node>,
@@ -108,6 +116,12 @@ impl Broker {
             failed = lane.failure() => return Err(failed.into()),
         };
         Ok(Broker { parts, lane, server, serving })
+    }
+
+    /// What a simulation looks at.
+    #[cfg(feature = "simulation")]
+    pub fn view(&self) -> View {
+        View { metadata: self.lane.metadata(), replicas: self.parts.table.clone() }
     }
 
     /// Waits for what ends a broker from within.
@@ -228,7 +242,7 @@ impl Serving {
         }
         let (table, dirs) = (parts.table.clone(), parts.dirs.clone());
         let epoch = self.epoch;
-        let closed = tokio::task::spawn_blocking(move || keeper::close_all(&table, &dirs, epoch)).await;
+        let closed = seam::blocking(move || keeper::close_all(&table, &dirs, epoch)).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the logs were not closed; they are recovered at the next start");
         }

@@ -1,32 +1,15 @@
-//! The seams to what a simulation replaces: today the clock.
+//! The seams to what a simulation replaces: clocks, sockets, the machine and its threads.
+//!
+//! Without the feature `simulation` each of these is what the system has, and nothing else exists. With it a thread may
+//! stand for the machines of a whole cluster (`simulation`); on any other thread all is as ever.
 
-use crate::types::{Mono, Now, Wall};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::time::Instant;
+mod clock;
+mod machine;
+pub mod net;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+mod work;
 
-/// Reads both clocks. The monotonic one is tokio's, so that a paused runtime also pauses it.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    origin: Instant,
-}
-
-impl Clock {
-    /// A clock whose monotonic reading starts at zero now.
-    pub fn start() -> Clock {
-        Clock { origin: Instant::now() }
-    }
-
-    pub fn now(&self) -> Now {
-        Now { mono: self.mono(), wall: wall() }
-    }
-
-    pub fn mono(&self) -> Mono {
-        Mono(self.origin.elapsed().as_millis() as u64)
-    }
-}
-
-/// The wall clock; readings before 1970 count as 1970.
-fn wall() -> Wall {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall(since_epoch.as_millis() as i64)
-}
+pub use clock::Clock;
+pub use machine::{boot_id, disk};
+pub use work::{Thread, blocking, can_block};

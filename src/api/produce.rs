@@ -7,6 +7,7 @@ use super::metadata::is_internal;
 use super::{Api, Reply};
 use crate::cluster::Image;
 use crate::partition::replica::{Acks, Append, AppendRefused, Appended};
+use crate::seam;
 use crate::types::{ErrorCode, LeaderEpoch, Now, Uuid};
 use crate::wire::fetch_response::Endpoint;
 use futures_util::future::BoxFuture;
@@ -187,7 +188,7 @@ async fn append(
     }
     // The semaphore is never closed.
     let _permit = DEAR_AT_ONCE.acquire().await;
-    let appending = tokio::task::spawn_blocking(move || replica.append(Append { records, acks }, now));
+    let appending = seam::blocking(move || replica.append(Append { records, acks }, now));
     // It only fails if the process is ending.
     appending.await.unwrap_or_else(|_| Err(ErrorCode::UnknownServerError.into()))
 }

@@ -7,6 +7,7 @@ use super::{Api, Reply};
 use crate::partition::checkpoint;
 use crate::partition::progress::Mark;
 use crate::partition::replica::Replica;
+use crate::seam;
 use crate::types::{ErrorCode, Offset, Uuid};
 use kafka_protocol::messages::delete_records_request::DeleteRecordsTopic;
 use kafka_protocol::messages::delete_records_response::*;
@@ -80,7 +81,7 @@ async fn write_down(cx: &Context, topics: &[DeleteRecordsTopic]) -> HashSet<(Str
     };
     let replicas: Vec<Arc<Replica>> = named.filter_map(replica).collect();
     let table = cx.node.replicas.clone();
-    let written = tokio::task::spawn_blocking(move || {
+    let written = seam::blocking(move || {
         let mut broken: HashMap<Uuid, bool> = HashMap::new();
         let write = |dir: &DirHandle| checkpoint::write(&table, dir, &[OffsetFile::LogStart]);
         let mut is_broken = |dir: &DirHandle| *broken.entry(dir.id()).or_insert_with(|| write(dir).is_err());

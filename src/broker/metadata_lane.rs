@@ -7,6 +7,7 @@ use crate::cluster::{Metadata, Seat};
 use crate::config::{BrokerConfig, HostPort};
 use crate::net::{self, BindError};
 use crate::peer::{FirstStart, FirstStartError};
+use crate::seam::{self, Thread};
 use crate::types::{ErrorCode, Uuid};
 use raft::{StartError, State};
 use std::io;
@@ -73,15 +74,9 @@ pub struct MetadataLane {
     /// Told why this node can be part of no cluster.
     no_cluster: Mutex<oneshot::Receiver<LaneError>>,
     asked_id: Option<String>,
-    thread: Thread,
-}
-
-/// The quorum's thread.
-struct Thread {
+    /// Stops the thread.
     stop: oneshot::Sender<()>,
-    /// Its other end goes with the thread.
-    ended: oneshot::Receiver<()>,
-    handle: std::thread::JoinHandle<()>,
+    thread: Thread,
 }
 
 impl MetadataLane {
@@ -92,13 +87,11 @@ impl MetadataLane {
         let dir = parts.config.metadata_log_dir.join(DIRECTORY);
         let lock = claim(&*parts.env.disk, &dir)?;
         let setup = Setup::of(parts, dir, asked_id.clone())?;
-        let thread = Thread::spawn(move |stopped| {
-            metadata_thread::run(setup, tell, lost, stopped);
-            drop(lock);
-        })?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = Thread::spawn("metadata", metadata_thread::run(setup, tell, lost, stopped), lock)?;
         let died = || LaneError::Failed("its thread ended".into());
         let running = started.await.map_err(|_| died())??;
-        Ok(MetadataLane { running, no_cluster: Mutex::new(no_cluster), asked_id, thread })
+        Ok(MetadataLane { running, no_cluster: Mutex::new(no_cluster), asked_id, stop, thread })
     }
 
     /// Waits for the cluster or forms it, and checks that it is the right one.
@@ -156,7 +149,9 @@ impl MetadataLane {
 
     /// Stops the quorum after what it accepted is on disk, unless the disk does not answer.
     pub async fn stop(self) {
-        self.thread.stop().await;
+        // An end that is gone means that the thread has ended, which is what is wanted.
+        let _ = self.stop.send(());
+        ended(self.thread).await;
     }
 
     async fn form(&self, parts: &Parts, asked_id: Option<String>) -> Result<(), LaneError> {
@@ -195,25 +190,11 @@ impl MetadataLane {
     }
 }
 
-impl Thread {
-    fn spawn(work: impl FnOnce(oneshot::Receiver<()>) + Send + 'static) -> io::Result<Thread> {
-        let (stop, stopped) = oneshot::channel();
-        let (alive, ended) = oneshot::channel();
-        let handle = std::thread::Builder::new().name("metadata".into()).spawn(move || {
-            let _alive: oneshot::Sender<()> = alive;
-            work(stopped);
-        })?;
-        Ok(Thread { stop, ended, handle })
-    }
-
-    async fn stop(self) {
-        // An end that is gone means that the thread has ended, which is what is wanted.
-        let _ = self.stop.send(());
-        if tokio::time::timeout(GRACE, self.ended).await.is_err() {
-            tracing::error!("the metadata log does not stop: its disk does not answer");
-        } else if self.handle.join().is_err() {
-            tracing::error!("the metadata thread panicked while stopping");
-        }
+async fn ended(thread: Thread) {
+    match tokio::time::timeout(GRACE, thread.join()).await {
+        Ok(true) => {}
+        Ok(false) => tracing::error!("the metadata thread panicked while stopping"),
+        Err(_) => tracing::error!("the metadata log does not stop: its disk does not answer"),
     }
 }
 
@@ -249,6 +230,7 @@ impl Setup {
             fresh_id: Box::new(Uuid::new_v4),
         };
         let settings = raft::Settings {
+            lane: if seam::can_block() { raft::Lane::Threads } else { raft::Lane::Inline },
             heartbeat: HEARTBEAT,
             election_min: ELECTION_MIN,
             election_max: ELECTION_MAX,
@@ -380,8 +362,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_does_not_wait_for_a_disk_without_end() {
         let (release, stuck) = std::sync::mpsc::channel::<()>();
-        let thread = Thread::spawn(move |_| _ = stuck.recv()).unwrap();
-        thread.stop().await;
+        let thread = Thread::spawn("stuck", async move { _ = stuck.recv() }, ()).unwrap();
+        ended(thread).await;
         assert!(release.send(()).is_ok(), "it is stuck still");
     }
 

@@ -34,25 +34,19 @@ pub struct Running {
 pub type Tell = oneshot::Sender<Result<Running, LaneError>>;
 
 /// Runs until `stopped`. An empty node looks for its cluster meanwhile; `lost` is told if it can have none.
-pub fn run(setup: Setup, tell: Tell, lost: oneshot::Sender<LaneError>, stopped: oneshot::Receiver<()>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return drop(tell.send(Err(error.into()))),
+pub async fn run(setup: Setup, tell: Tell, lost: oneshot::Sender<LaneError>, stopped: oneshot::Receiver<()>) {
+    let first = setup.first.clone();
+    let server = Server::new(setup.server.clone());
+    let running = match start(setup, &server).await {
+        Ok(running) => running,
+        Err(error) => return drop(tell.send(Err(error))),
     };
-    runtime.block_on(async {
-        let first = setup.first.clone();
-        let server = Server::new(setup.server.clone());
-        let running = match start(setup, &server).await {
-            Ok(running) => running,
-            Err(error) => return drop(tell.send(Err(error))),
-        };
-        // The starter is gone only if the process is ending.
-        let _ = tell.send(Ok(running.clone()));
-        tokio::spawn(find_cluster(first, running.clone(), lost));
-        let _ = stopped.await;
-        server.stop(GRACE).await;
-        running.quorum.shutdown().await;
-    });
+    // The starter is gone only if the process is ending.
+    let _ = tell.send(Ok(running.clone()));
+    tokio::spawn(find_cluster(first, running.clone(), lost));
+    let _ = stopped.await;
+    server.stop(GRACE).await;
+    running.quorum.shutdown().await;
 }
 
 async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {

@@ -16,7 +16,7 @@ use crate::peer::{self, QuorumAdmin};
 use crate::replica::{
     AlterIsr, Answers, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
 };
-use crate::seam::Clock;
+use crate::seam::{self, Clock};
 use crate::types::{BrokerId, ErrorCode, TopicPartition, Uuid};
 use std::collections::HashMap;
 use std::io;
@@ -24,15 +24,12 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::LogDirs;
-use storage::disk::{Disk, RealDisk};
 use storage::files::FileCache;
 use storage::log::LogEnv;
 use tokio::sync::watch;
 
 /// Descriptors left for sockets and everything else when files take theirs.
 const FILE_SHARE: usize = 2;
-/// The kernel's id of the running boot.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What exists before the node knows its cluster.
 pub struct Parts {
@@ -51,12 +48,12 @@ impl Parts {
     /// Locks and looks at the directories; formats those that are empty.
     pub fn open(config: Arc<BrokerConfig>) -> Result<Parts, BrokerError> {
         let descriptors = raise_descriptor_limit();
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let disk = seam::disk();
         let files = Arc::new(FileCache::new(disk.clone(), descriptors / FILE_SHARE));
         let (failed, failures) = watch::channel(0);
         let on_failure = Arc::new(move |_: &_| failed.send_modify(|count| *count += 1));
         let dirs = LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut Uuid::new_v4, on_failure)?;
-        let boot_id = std::fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let boot_id = seam::boot_id();
         let same_boot = was_in_boot(&dirs, &boot_id)?;
         Ok(Parts {
             clock: Clock::start(),

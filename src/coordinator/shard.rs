@@ -3,7 +3,7 @@
 use super::log::ShardLog;
 use super::machine::{Input, Machine, Ticket};
 use super::runtime::coordinator_error;
-use crate::seam::Clock;
+use crate::seam::{self, Clock};
 use crate::types::{ErrorCode, LeaderEpoch, Mono, Now, Offset};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -163,7 +163,7 @@ impl<M: Machine> Shard<M> {
         let mut pause = RETRY_AFTER;
         loop {
             let shard = self.clone();
-            let loaded = tokio::task::spawn_blocking(move || shard.replay()).await;
+            let loaded = seam::blocking(move || shard.replay()).await;
             let (active, goes_on) = match loaded {
                 Ok(Ok((machine, end))) => (true, self.activate(machine, end)),
                 Ok(Err(error)) => (false, self.failed_to_load(error)),

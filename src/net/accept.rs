@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -14,13 +12,12 @@ use super::connection;
 use super::listener::Listener;
 use super::reader::Reader;
 use super::server::{Service, Settings, Shared};
+use crate::seam::net::{TcpStream, tune};
 use crate::wire::Peer;
 
 /// Pause after an accept that failed for want of descriptors or memory: the connection stays in the kernel's queue, and trying at
 /// once would fail at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// A peer that vanished without a word is noticed after this, and some probes.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Accepts until `stop` turns true, then closes the listening socket.
 pub(super) async fn run<S: Service>(
@@ -69,18 +66,11 @@ fn welcome<S: Service>(
                 .warn(format_args!("listener {}: {remote} is turned away: {refusal}", listener.name));
         }
     };
-    if let Err(e) = prepare(&stream, &shared.settings) {
+    let Settings { send_buffer, receive_buffer, .. } = shared.settings;
+    if let Err(e) = tune(&stream, send_buffer, receive_buffer) {
         return debug!("{remote}: {e}");
     }
     let peer = Arc::new(Peer::new(place.id, remote, listener.name.clone()));
     let reader = Reader::new(shared.settings.max_request_bytes, listener.for_peers);
     tokio::spawn(connection::run(stream, peer, place, reader, service.clone(), shared.clone()));
-}
-
-fn prepare(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    settings.send_buffer.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
-    settings.receive_buffer.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

@@ -15,8 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio::net::tcp::ReadHalf;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
@@ -27,6 +25,7 @@ use super::reader::{ReadError, Reader};
 use super::registry::{Phase, Place};
 use super::replies::Replies;
 use super::server::{Service, Shared};
+use crate::seam::net::{self, Output, ReadHalf, TcpStream};
 use crate::wire::header::HeaderError;
 use crate::wire::{Frame, Outgoing, Peer};
 
@@ -102,8 +101,9 @@ struct Connection {
 impl Connection {
     async fn serve<S: Service>(&mut self, stream: &mut TcpStream, mut reader: Reader, service: S) -> End {
         let (mut input, output) = stream.split();
+        let output = net::output(&output);
         loop {
-            if let Err(end) = self.one_request(&mut reader, &mut input, output.as_ref(), &service).await {
+            if let Err(end) = self.one_request(&mut reader, &mut input, output, &service).await {
                 return end;
             }
         }
@@ -113,7 +113,7 @@ impl Connection {
         &mut self,
         reader: &mut Reader,
         input: &mut ReadHalf<'_>,
-        output: &TcpStream,
+        output: Output<'_>,
         service: &S,
     ) -> Result<(), End> {
         // Endless requests of one client, each answered at once, must not keep a thread to themselves.
@@ -137,7 +137,7 @@ impl Connection {
         &mut self,
         reader: &mut Reader,
         input: &mut ReadHalf<'_>,
-        output: &TcpStream,
+        output: Output<'_>,
     ) -> Result<(bytes::Bytes, Charge), End> {
         if !self.replies.worth_a_write()
             && !self.replies.full()
@@ -170,7 +170,7 @@ impl Connection {
     async fn handled(
         &mut self,
         mut handler: Pin<&mut impl Future<Output = Outgoing>>,
-        output: &TcpStream,
+        output: Output<'_>,
     ) -> Result<Outgoing, End> {
         poll_fn(|cx| {
             if let Poll::Ready(outgoing) = handler.as_mut().poll(cx) {
@@ -186,7 +186,7 @@ impl Connection {
     }
 
     /// Sends what may leave; whether all has left.
-    fn send(&mut self, cx: &mut Context<'_>, output: &TcpStream) -> Result<bool, End> {
+    fn send(&mut self, cx: &mut Context<'_>, output: Output<'_>) -> Result<bool, End> {
         let sent = self.replies.poll(cx, output).map_err(End::Send);
         if self.replies.take_progress() {
             self.patience.renew();
@@ -198,7 +198,7 @@ impl Connection {
     }
 
     /// Ends as the service asks, after one attempt to send what was answered before.
-    async fn close(&mut self, reason: &'static str, output: &TcpStream) -> End {
+    async fn close(&mut self, reason: &'static str, output: Output<'_>) -> End {
         poll_fn(|cx| Poll::Ready(self.send(cx, output))).await.err().unwrap_or(End::Service(reason))
     }
 }

@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::seam::net::{Output, has_hung_up};
 
 /// The end of what a client sends is seen by reading up to it. Where that may not be done it is looked for this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ pub(super) struct HangUp {
 
 impl HangUp {
     /// Ready once the client has closed its side. To be polled for as long as nothing is read.
-    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, socket: Output<'_>) -> Poll<()> {
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LOOK_EVERY)));
             ready!(timer.as_mut().poll(cx));
@@ -28,12 +28,4 @@ impl HangUp {
             }
         }
     }
-}
-
-fn has_hung_up(socket: &TcpStream) -> bool {
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    let mut fds = [PollFd::new(socket, PollFlags::RDHUP)];
-    // What cannot be looked at now is looked at again.
-    let seen = poll(&mut fds, Some(&Timespec::default()));
-    seen.is_ok() && fds[0].revents().intersects(gone)
 }

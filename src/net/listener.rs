@@ -4,9 +4,9 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::net::TcpListener;
+
+use crate::seam::net::{TcpListener, listen};
 
 /// A listener that is bound but does not accept yet.
 #[derive(Debug)]
@@ -78,17 +78,4 @@ fn without_ipv6(address: SocketAddr, backlog: i32, error: io::Error) -> io::Resu
         return Err(error);
     }
     listen((Ipv4Addr::UNSPECIFIED, address.port()).into(), backlog)
-}
-
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
-    }
-    // A restart must not wait for the old connections' TIME_WAIT. Two listeners at once stay impossible on Linux.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    TcpListener::from_std(socket.into())
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::ReadHalf;
 use tokio::time::{sleep, timeout};
 
 use super::budget::{Budget, Budgets, Charge};
+use crate::seam::net::ReadHalf;
 use crate::wire::codec::body_limit;
 use crate::wire::header::PEER_KEYS;
 

@@ -5,9 +5,9 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
-use tokio::net::TcpStream;
 
 use super::send::send_some;
+use crate::seam::net::Output;
 use crate::wire::{Chunk, Chunks};
 
 /// No further request is read while this many replies have not begun to leave.
@@ -70,7 +70,7 @@ impl Replies {
     }
 
     /// Sends what may leave, as far as the socket takes it; ready once all has left.
-    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<()>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, socket: Output<'_>) -> Poll<io::Result<()>> {
         let mut turn = 0;
         loop {
             self.settle(cx)?;

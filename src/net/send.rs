@@ -2,16 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
 
 use bytes::{Buf, Bytes};
-use rustix::fs::sendfile;
-use rustix::io::retry_on_intr;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use storage::disk::FileSlice;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
+use crate::seam::net::{self, Output};
 use crate::wire::Chunk;
 
 /// Pieces of memory in one system call.
@@ -23,10 +18,13 @@ const COPY_STEP: usize = 64 * 1024;
 
 /// One system call's worth from the front of `chunks`: the bytes sent, `WouldBlock` if the socket is full, `UnexpectedEof` if
 /// a file is shorter than its slice. Must not be called without chunks.
-pub(super) fn send_some(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io::Result<usize> {
+pub(super) fn send_some(socket: Output<'_>, chunks: &mut VecDeque<Chunk>) -> io::Result<usize> {
     if let Some(Chunk::File(slice)) = chunks.front_mut() {
         if let Some(fd) = slice.file.fd() {
-            let sent = send_file(socket, fd, slice.at, slice.len.min(FILE_STEP))?;
+            let sent = net::send_file(socket, fd, slice.at, slice.len.min(FILE_STEP))?;
+            if sent == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             consume(chunks, sent);
             return Ok(sent);
         }
@@ -38,16 +36,6 @@ pub(super) fn send_some(socket: &TcpStream, chunks: &mut VecDeque<Chunk>) -> io:
     Ok(sent)
 }
 
-fn send_file(socket: &TcpStream, file: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize> {
-    let mut at = at;
-    let sent = socket
-        .try_io(Interest::WRITABLE, || Ok(retry_on_intr(|| sendfile(socket, file, Some(&mut at), len))?))?;
-    match sent {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        sent => Ok(sent),
-    }
-}
-
 /// Reads the front of `slice` and takes it off.
 fn read_part(slice: &mut FileSlice) -> io::Result<Bytes> {
     let mut part = vec![0; slice.len.min(COPY_STEP)];
@@ -57,7 +45,7 @@ fn read_part(slice: &mut FileSlice) -> io::Result<Bytes> {
     Ok(part.into())
 }
 
-fn send_memory(socket: &TcpStream, chunks: &VecDeque<Chunk>) -> io::Result<usize> {
+fn send_memory(socket: Output<'_>, chunks: &VecDeque<Chunk>) -> io::Result<usize> {
     let mut pieces = [IoSlice::new(&[]); PIECES];
     let mut count = 0;
     for (piece, chunk) in pieces.iter_mut().zip(chunks) {
@@ -66,12 +54,7 @@ fn send_memory(socket: &TcpStream, chunks: &VecDeque<Chunk>) -> io::Result<usize
         count += 1;
     }
     // What a file follows waits for it in the kernel: one segment, one wake-up of the reader.
-    let more = if chunks.len() > count { SendFlags::MORE } else { SendFlags::empty() };
-    socket.try_io(Interest::WRITABLE, || {
-        let flags = more | SendFlags::NOSIGNAL;
-        let mut no_control = SendAncillaryBuffer::default();
-        Ok(retry_on_intr(|| sendmsg(socket, &pieces[..count], &mut no_control, flags))?)
-    })
+    net::send_memory(socket, &pieces[..count], chunks.len() > count)
 }
 
 /// Takes `sent` bytes, and chunks that are empty, off the front.

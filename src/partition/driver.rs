@@ -3,7 +3,7 @@
 use super::reconcile::Reconciler;
 use crate::cluster::Metadata;
 use crate::cluster::controller::ConfirmDeletions;
-use crate::seam::Clock;
+use crate::seam::{self, Clock};
 use crate::types::{BrokerId, Uuid};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ pub async fn run(
         let own = image.brokers.get(me).filter(|broker| broker.incarnation == incarnation);
         if let Some(epoch) = own.map(|broker| broker.epoch) {
             let now = clock.now();
-            let worked = tokio::task::spawn_blocking(move || {
+            let worked = seam::blocking(move || {
                 let confirmed = reconciler.reconcile(image, now);
                 (reconciler, confirmed)
             });

@@ -4,7 +4,7 @@ use super::checkpoint;
 use super::reconcile::Doomed;
 use super::table::Table;
 use crate::config::{BrokerConfig, Overrides, TopicConfig};
-use crate::seam::Clock;
+use crate::seam::{self, Clock};
 use crate::types::{Mono, Now, Uuid};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Keeper {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         self.table.caught_up(1).await;
         while tokio::time::timeout(ROUND, stop.wait_for(|stop| *stop)).await.is_err() {
-            let round = tokio::task::spawn_blocking(move || {
+            let round = seam::blocking(move || {
                 self.round();
                 self
             });

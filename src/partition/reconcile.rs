@@ -15,6 +15,7 @@ use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
 use crate::cluster::image::{Broker, Brokers, PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
+use crate::seam;
 use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
 use config::Configs;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -254,7 +255,10 @@ impl Reconciler {
     fn open_all(&mut self, wanted: Vec<Wanted>, now: Now) {
         let threads =
             self.parts.config.recovery_threads_per_data_dir.max(1) as usize * self.parts.dirs.all().len();
-        let threads = if wanted.len() <= FEW { 1 } else { threads };
+        if wanted.len() <= FEW || !seam::can_block() {
+            let slots: Vec<_> = wanted.iter().map(|one| (one.id(), self.open(one, now))).collect();
+            return self.parts.table.put(slots);
+        }
         let share = wanted.len().div_ceil(threads).max(1);
         let this = &*self;
         let open = |wanted: &Wanted| (wanted.id(), this.open(wanted, now));

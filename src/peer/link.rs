@@ -1,6 +1,7 @@
 //! A connection to another node, for as long as it holds.
 
 use crate::config::HostPort;
+use crate::seam::net::{self, OwnedReadHalf, OwnedWriteHalf, TcpStream};
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -11,8 +12,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -163,7 +162,7 @@ impl Link {
 async fn connect(address: &HostPort) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for found in tokio::net::lookup_host((address.host.as_str(), address.port)).await? {
-        match TcpStream::connect(found).await {
+        match net::connect(found).await {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -285,7 +284,7 @@ fn close(waiting: &Mutex<Waiting>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     const LIMIT: Duration = Duration::from_secs(10);
 

@@ -12,6 +12,7 @@ use super::session::{Next, Session};
 use crate::partition::cut;
 use crate::partition::replica::{Asked, LeaderMarks, Position, Replica};
 use crate::peer;
+use crate::seam;
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, TopicPartition};
 use crate::wire::replica_fetch::{self, Answer, Ask, Part, Wanted};
 use bytes::Bytes;
@@ -20,7 +21,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The first piece of an answer may take this much longer than the leader may wait, and the next pieces as long. A leader that
@@ -159,16 +159,18 @@ impl<L: Leaders> Fetcher<L> {
 
     /// From where to go on, of all that can.
     async fn positions(&mut self) -> Positions {
-        let mut unpromised = JoinSet::new();
+        let mut syncs = vec![];
         for followed in self.partitions.values().filter(|followed| followed.pause.until().is_none()) {
             let position = followed.replica.position(followed.epoch);
             if position.is_ok_and(|position| !position.is_promised) {
                 let replica = followed.replica.clone();
-                unpromised.spawn_blocking(move || replica.sync());
+                syncs.push(seam::blocking(move || replica.sync()));
             }
         }
-        // What failed shows in the position.
-        while unpromised.join_next().await.is_some() {}
+        for sync in syncs {
+            // What failed shows in the position.
+            let _ = sync.await;
+        }
         let (longest, mut positions) = (self.site.settings.longest_pause, Positions::new());
         for (id, followed) in self.partitions.iter_mut().filter(|(_, one)| one.pause.until().is_none()) {
             match followed.replica.position(followed.epoch) {
@@ -323,7 +325,7 @@ impl<L: Leaders> Site<L> {
         cut: impl FnOnce(&crate::partition::table::Table, &Replica) -> Result<i64, ErrorCode> + Send + 'static,
     ) -> Result<(), ErrorCode> {
         let (table, replica) = (self.table.clone(), replica.clone());
-        let done = tokio::task::spawn_blocking(move || cut(&table, &replica)).await;
+        let done = seam::blocking(move || cut(&table, &replica)).await;
         // It only fails if the process is ending.
         done.unwrap_or(Err(ErrorCode::UnknownServerError)).map(drop)
     }
