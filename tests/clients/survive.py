@@ -22,6 +22,9 @@ PARTITIONS = 3
 # Seconds between records: a steady flow that leaves something in flight at any moment.
 PAUSE = 0.0005
 CODEC = "lz4"
+# Whoever does not answer for so long is taken for dead. By default clients wait 30 to 60 s for a broker that is only silent, and
+# whether others lead long since is of no use to them.
+SILENCE_MS = 2000
 
 
 class Book:
@@ -71,6 +74,7 @@ def confluent(bootstrap, topic, book):
             "compression.type": CODEC,
             "linger.ms": 2,
             "reconnect.backoff.max.ms": 200,
+            "socket.timeout.ms": SILENCE_MS,
         }
     )
     while book.goes_on():
@@ -93,6 +97,7 @@ def kafka_python(bootstrap, topic, book):
         compression_type=CODEC,
         linger_ms=2,
         reconnect_backoff_max_ms=200,
+        request_timeout_ms=SILENCE_MS,
     )
     while book.goes_on():
         number = book.sent - 1
@@ -137,6 +142,7 @@ def follow(bootstrap, topic, ended, seen):
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "reconnect.backoff.max.ms": 200,
+            "socket.timeout.ms": SILENCE_MS,
         }
     )
     consumer.subscribe([topic])
