@@ -9,7 +9,7 @@ use crate::coordinator::group::groups::Groups;
 use crate::partition::replica::Replica;
 use crate::partition::table::Table;
 use crate::peer::QuorumAdmin;
-use crate::replica::Proposals;
+use crate::replica::{Contact, Proposals};
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Now, TopicPartition};
 use crate::wire::frame::Frame;
@@ -26,6 +26,7 @@ pub struct Node {
     pub metadata: Metadata,
     pub quorum: QuorumAdmin,
     pub replicas: Arc<Table>,
+    pub contact: Arc<Contact>,
     pub groups: Arc<Groups>,
     pub dirs: Arc<LogDirs>,
     pub fetch_sessions: Sessions,

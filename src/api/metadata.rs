@@ -13,6 +13,9 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::*;
 use kafka_protocol::messages::{self, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The one internal topic so far; clients subscribe to such topics only when told to.
 pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -20,6 +23,8 @@ pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 const ALLOWS_AUTO_CREATION: i16 = 4;
 /// From here on topics may be asked for by id. Two versions before have room for one, and for no name, but no meaning.
 const BY_ID: i16 = 12;
+/// A process that dies is noticed and replaced within this, mostly in a tenth of it.
+const DECISION: Duration = Duration::from_millis(300);
 
 impl Api for MetadataRequest {
     async fn handle(self, cx: Context) -> Reply<MetadataResponse> {
@@ -32,17 +37,21 @@ impl Api for MetadataRequest {
         if may_create && let Some(topics) = &asked {
             auto_create::missing(&cx, topics.iter().filter_map(|topic| topic.name.as_ref())).await;
         }
+        let lost = cx.node.contact.lost();
+        if !lost.is_empty() {
+            decided(&cx, &lost).await;
+        }
         let image = cx.image();
         let authorized = operations::if_asked(self.include_topic_authorized_operations, operations::TOPIC);
         let topics = match &asked {
-            None => image.topics.iter().map(|topic| described(&image, topic)).collect(),
-            Some(topics) => topics.iter().map(|topic| answer(&cx, &image, topic)).collect::<Vec<_>>(),
+            None => image.topics.iter().map(|topic| described(&image, topic, &lost)).collect(),
+            Some(topics) => topics.iter().map(|topic| answer(&cx, &image, topic, &lost)).collect::<Vec<_>>(),
         };
         let topics =
             topics.into_iter().map(|topic| topic.with_topic_authorized_operations(authorized)).collect();
         let cluster = operations::if_asked(self.include_cluster_authorized_operations, operations::CLUSTER);
         let response = MetadataResponse::default()
-            .with_brokers(alive_brokers(&cx, &image))
+            .with_brokers(brokers(&cx, &image))
             .with_cluster_id(image.cluster_id.clone().map(StrBytes::from_string))
             .with_controller_id(messages::BrokerId(controller(&image)))
             .with_topics(topics);
@@ -55,6 +64,14 @@ impl Api for MetadataRequest {
     fn refuse(code: ErrorCode) -> MetadataResponse {
         MetadataResponse::default().with_error_code(code.code())
     }
+}
+
+/// Waits for what the controller makes of leaders that were lost a moment ago: most clients do not ask again for a second.
+async fn decided(cx: &Context, lost: &[BrokerId]) {
+    let mut images = cx.node.metadata.watch();
+    let are_fenced = |image: &Arc<Image>| lost.iter().all(|leader| !image.brokers.is_alive(*leader));
+    // Whoever is still alive then may have been lost by this broker alone.
+    let _ = timeout(DECISION, images.wait_for(are_fenced)).await;
 }
 
 /// Whether each topic is asked for in a way that the version knows.
@@ -74,7 +91,12 @@ fn refused(topics: &[MetadataRequestTopic], code: ErrorCode) -> MetadataResponse
     MetadataResponse::default().with_topics(topics.iter().map(refuse).collect())
 }
 
-fn answer(cx: &Context, image: &Image, asked: &MetadataRequestTopic) -> MetadataResponseTopic {
+fn answer(
+    cx: &Context,
+    image: &Image,
+    asked: &MetadataRequestTopic,
+    lost: &[BrokerId],
+) -> MetadataResponseTopic {
     let key = match &asked.name {
         Some(name) if asked.topic_id.is_nil() => TopicKey::Name(name.clone()),
         _ => TopicKey::Id(asked.topic_id),
@@ -88,7 +110,7 @@ fn answer(cx: &Context, image: &Image, asked: &MetadataRequestTopic) -> Metadata
             .with_is_internal(asked.name.as_ref().is_some_and(|name| is_internal(name)))
     };
     match cx.topic(image, &key) {
-        Ok(topic) => described(image, topic),
+        Ok(topic) => described(image, topic, lost),
         Err(_) if matches!(&key, TopicKey::Name(name) if invalid(name)) => {
             refused(ErrorCode::InvalidTopicException)
         }
@@ -96,16 +118,22 @@ fn answer(cx: &Context, image: &Image, asked: &MetadataRequestTopic) -> Metadata
     }
 }
 
-fn described(image: &Image, topic: &TopicImage) -> MetadataResponseTopic {
+fn described(image: &Image, topic: &TopicImage, lost: &[BrokerId]) -> MetadataResponseTopic {
+    let described = |partition: &Arc<PartitionImage>| described_partition(image, partition, lost);
     MetadataResponseTopic::default()
         .with_name(Some(topic_name(&topic.name)))
         .with_topic_id(topic.id)
         .with_is_internal(is_internal(&topic.name))
-        .with_partitions(topic.partitions().map(|partition| described_partition(image, partition)).collect())
+        .with_partitions(topic.partitions().map(described).collect())
 }
 
-fn described_partition(image: &Image, partition: &PartitionImage) -> MetadataResponsePartition {
-    let (leader, error) = leader_of(image, partition);
+fn described_partition(
+    image: &Image,
+    partition: &PartitionImage,
+    lost: &[BrokerId],
+) -> MetadataResponsePartition {
+    let is_lost = partition.leader.is_some_and(|leader| lost.contains(&leader));
+    let (leader, error) = if is_lost { NO_LEADER } else { leader_of(image, partition) };
     MetadataResponsePartition::default()
         .with_error_code(error)
         .with_partition_index(partition.index)
@@ -116,11 +144,13 @@ fn described_partition(image: &Image, partition: &PartitionImage) -> MetadataRes
         .with_offline_replicas(broker_ids(offline(image, partition)))
 }
 
+const NO_LEADER: (messages::BrokerId, i16) = (messages::BrokerId(-1), ErrorCode::LeaderNotAvailable.code());
+
 /// The leader, and LEADER_NOT_AVAILABLE where there is none that is alive.
 pub(super) fn leader_of(image: &Image, partition: &PartitionImage) -> (messages::BrokerId, i16) {
     match partition.leader.filter(|leader| image.brokers.is_alive(*leader)) {
         Some(leader) => (messages::BrokerId(leader), 0),
-        None => (messages::BrokerId(-1), ErrorCode::LeaderNotAvailable.code()),
+        None => NO_LEADER,
     }
 }
 
@@ -151,8 +181,12 @@ pub(super) fn controller(image: &Image) -> BrokerId {
         .unwrap_or(-1)
 }
 
-fn alive_brokers(cx: &Context, image: &Image) -> Vec<MetadataResponseBroker> {
-    image.brokers.alive().filter_map(|broker| metadata_broker(cx, broker)).collect()
+/// Those that are alive, and those that were a moment ago: librdkafka drops a broker that is not listed any more, and on the way
+/// sends its partitions nowhere for a second, wherever they should go.
+fn brokers(cx: &Context, image: &Image) -> Vec<MetadataResponseBroker> {
+    let gone = cx.node.contact.lately_lost();
+    let gone = gone.iter().filter_map(|id| image.brokers.get(*id)).filter(|broker| broker.fenced);
+    image.brokers.alive().chain(gone).filter_map(|broker| metadata_broker(cx, broker)).collect()
 }
 
 fn metadata_broker(cx: &Context, broker: &Broker) -> Option<MetadataResponseBroker> {
@@ -165,4 +199,49 @@ fn metadata_broker(cx: &Context, broker: &Broker) -> Option<MetadataResponseBrok
         0 => address,
         _ => address.with_rack(broker.rack.clone().map(StrBytes::from_string)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::change::Change;
+    use crate::cluster::image::Broker;
+    use crate::types::Uuid;
+
+    #[test]
+    fn a_leader_that_was_lost_a_moment_ago_is_not_named() {
+        let mut image = Image::default();
+        let broker = Broker {
+            id: 1,
+            incarnation: Uuid::nil(),
+            epoch: 1,
+            listeners: vec![],
+            rack: None,
+            directories: vec![],
+            features: vec![],
+            fenced: false,
+            shutting_down: false,
+            boot_id: String::new(),
+        };
+        image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
+        let partition = PartitionImage {
+            index: 0,
+            replicas: vec![],
+            isr: vec![1],
+            elr: vec![],
+            leader: Some(1),
+            last_known_leader: None,
+            leader_epoch: 3,
+            partition_epoch: 3,
+            adding: vec![],
+            removing: vec![],
+            released: vec![],
+        };
+        let named = |lost: &[BrokerId]| {
+            let described = described_partition(&image, &partition, lost);
+            (described.leader_id.0, described.error_code, described.leader_epoch)
+        };
+        assert_eq!(named(&[2]), (1, 0, 3));
+        assert_eq!(named(&[2, 1]), (-1, ErrorCode::LeaderNotAvailable.code(), 3));
+    }
 }

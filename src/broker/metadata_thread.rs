@@ -55,7 +55,7 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     let bind = |(name, at): (String, HostPort)| Listener::bind(&name, &at.host, at.port, backlog);
     let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let (machine, images) = MetadataMachine::new();
-    let (member, clock) = (settings.node_id, seat.clock);
+    let (member, clock, silence) = (settings.node_id, seat.clock, settings.election_min);
     let members = Members::new(member);
     let quorum = Quorum::start(settings, disk, Box::new(machine), members.clone()).await?;
     let metadata = Metadata::start(quorum.clone(), images, seat, Arc::new(members.clone()));
@@ -83,6 +83,7 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
         members: members.clone(),
         listener: broker_listener,
         session,
+        silence,
         clock,
     };
     tokio::spawn(guard.run(heard));

@@ -14,7 +14,7 @@ use crate::partition::state::IsrChange;
 use crate::partition::table::Table;
 use crate::peer::{self, QuorumAdmin};
 use crate::replica::{
-    AlterIsr, Answers, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
+    AlterIsr, Answers, Contact, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
 };
 use crate::seam::{self, Clock};
 use crate::types::{BrokerId, ErrorCode, TopicPartition, Uuid};
@@ -38,6 +38,7 @@ pub struct Parts {
     pub env: LogEnv,
     pub dirs: Arc<LogDirs>,
     pub table: Arc<Table>,
+    pub contact: Arc<Contact>,
     pub boot_id: String,
     /// The directories were last used in this boot of the machine: its page cache lost nothing.
     pub same_boot: bool,
@@ -60,6 +61,7 @@ impl Parts {
             env: LogEnv { disk, files },
             dirs: Arc::new(dirs),
             table: Arc::default(),
+            contact: Arc::default(),
             boot_id,
             same_boot,
             failures,
@@ -209,6 +211,7 @@ pub fn fetchers(parts: &Parts, metadata: Metadata, broker_epoch: i64) -> PeerFet
         me: parts.config.node_id,
         broker_epoch,
         leaders: Arc::new(peer::Brokers::new(metadata, listener)),
+        contact: parts.contact.clone(),
         table: parts.table.clone(),
         clock: parts.clock,
         settings: FetchSettings::of(&parts.config),
@@ -258,6 +261,7 @@ pub fn node(parts: &Parts, metadata: Metadata, quorum: QuorumAdmin, isr: Proposa
         metadata,
         quorum,
         replicas: parts.table.clone(),
+        contact: parts.contact.clone(),
         groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock)),
         dirs: parts.dirs.clone(),
         fetch_sessions: Sessions::new(config.max_incremental_fetch_session_cache_slots.max(0) as usize),

@@ -46,6 +46,15 @@ impl Liveness {
         }
     }
 
+    /// A broker that was given a session had been silent for some time before.
+    pub fn was_silent(&mut self, broker: BrokerId, silence: Duration) {
+        let left = self.session.saturating_sub(silence);
+        if let Some(session) = self.brokers.get_mut(&broker) {
+            let given = self.session - left;
+            session.ends = Mono(session.ends.0.saturating_sub(given.as_millis() as u64));
+        }
+    }
+
     /// The brokers whose sessions are over, with their epochs. Each is named once in a session.
     pub fn due(&mut self, now: Mono) -> Vec<(BrokerId, i64)> {
         let over = |session: &Session| session.ends <= now;
@@ -84,6 +93,19 @@ mod tests {
         assert_eq!(liveness.due(Mono(200)), []);
         assert_eq!(liveness.due(Mono(240)), [(2, 6)]);
         assert_eq!(liveness.next_deadline(), None);
+    }
+
+    #[test]
+    fn silence_before_the_session_counts() {
+        let mut liveness = empty();
+        [1, 2, 3].into_iter().for_each(|broker| liveness.heard(broker, 5, Mono(1000)));
+        liveness.was_silent(1, Duration::from_millis(60));
+        liveness.was_silent(2, Duration::from_millis(160));
+        liveness.was_silent(9, SESSION);
+        assert_eq!(liveness.due(Mono(1000)), [(2, 5)]);
+        assert_eq!(liveness.due(Mono(1039)), []);
+        assert_eq!(liveness.due(Mono(1040)), [(1, 5)]);
+        assert_eq!(liveness.due(Mono(1100)), [(3, 5)]);
     }
 
     #[test]

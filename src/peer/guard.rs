@@ -86,6 +86,8 @@ pub struct Guard {
     /// The listener by which brokers reach each other.
     pub listener: String,
     pub session: Duration,
+    /// A leader is replaced only after so much silence, unless it is known to be gone or gives way.
+    pub silence: Duration,
     pub clock: Clock,
 }
 
@@ -94,9 +96,11 @@ impl Guard {
     pub async fn run(self, mut news: mpsc::Receiver<News>) {
         let mut status = self.quorum.status();
         let mut watched: Option<(u64, Liveness)> = None;
+        let mut before = None;
         loop {
             let now = status.borrow_and_update().clone();
-            self.take_office(&now, &mut watched);
+            self.take_office(&now, &mut watched, before);
+            before = self.led_by(&now).or(before);
             let deadline = watched.as_ref().and_then(|(_, liveness)| liveness.next_deadline());
             let due = self.clock.mono().plus(self.until(deadline));
             tokio::select! {
@@ -125,8 +129,14 @@ impl Guard {
         deadline.map_or(IDLE, |deadline| deadline.since(self.clock.mono()))
     }
 
-    /// A new leader gives every broker a whole session, and looks at once who is there.
-    fn take_office(&self, status: &Status, watched: &mut Option<(u64, Liveness)>) {
+    fn led_by(&self, status: &Status) -> Option<BrokerId> {
+        let address = status.voters.get(&status.leader?)?;
+        Address::parse(address).map(|leader| leader.node).filter(|node| *node != self.node)
+    }
+
+    /// A new leader gives every broker a whole session, and looks at once who is there. Only the leader `before` it has been
+    /// silent for some time already; if it gave way instead, its next heartbeat comes in good time.
+    fn take_office(&self, status: &Status, watched: &mut Option<(u64, Liveness)>, before: Option<BrokerId>) {
         if !status.leader_ready {
             *watched = None;
             return;
@@ -135,7 +145,11 @@ impl Guard {
             return;
         }
         let image = self.metadata.image();
-        *watched = Some((status.term, Liveness::take_over(&image, self.clock.mono(), self.session)));
+        let mut liveness = Liveness::take_over(&image, self.clock.mono(), self.session);
+        if let Some(before) = before {
+            liveness.was_silent(before, self.silence.min(self.session / 2));
+        }
+        *watched = Some((status.term, liveness));
         for broker in image.brokers.alive().filter(|broker| broker.id != self.node) {
             self.verify_broker(&image, broker.id, broker.epoch);
         }

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 64;
@@ -136,9 +136,13 @@ impl Link {
         }
     }
 
-    /// Whether anyone answers there: dials anew, whatever is open.
+    /// Whether anyone is there: dials anew, whatever is open, and sees whether the connection lasts, each for at most `limit`.
+    /// A process that dies still accepts connections until it has closed its listener, which resets them.
     pub async fn dial(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, connect(&self.address)).await.is_ok_and(|dialled| dialled.is_ok())
+        let Ok(Ok(dialled)) = timeout(limit, connect(&self.address)).await else { return false };
+        let (mut input, _output) = dialled.into_split();
+        // Nobody has anything to say, but whoever does is there.
+        timeout(limit, input.read_u8()).await.map_or(true, |ended| ended.is_ok())
     }
 
     async fn connected(&self) -> io::Result<Arc<Live>> {
@@ -350,6 +354,16 @@ mod tests {
         assert!(!refused.dial(LIMIT).await);
         let nowhere = Link::new(HostPort { host: "no such name".into(), port });
         assert!(nowhere.call(1, 0, b"", LIMIT).await.unwrap_err().unsent);
+    }
+
+    #[tokio::test]
+    async fn who_accepts_is_there_only_if_the_connection_lasts() {
+        let (listener, link) = listen().await;
+        let (lasts, _kept) = tokio::join!(link.dial(Duration::from_millis(20)), listener.accept());
+        assert!(lasts);
+        // The kernel has accepted before the listener is closed, as when a process dies.
+        let (lasts, ()) = tokio::join!(link.dial(LIMIT), async { drop(listener.accept().await.unwrap()) });
+        assert!(!lasts);
     }
 
     /// Half of the silence that is allowed passes after each piece.

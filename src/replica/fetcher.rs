@@ -77,6 +77,8 @@ pub(super) struct Fetcher<L: Leaders> {
     partitions: BTreeMap<TopicPartition, Followed>,
     session: Session,
     line: Option<L::Line>,
+    /// Whether the leader answered when it was asked last.
+    answers: bool,
     pause: Pause,
 }
 
@@ -99,6 +101,7 @@ impl<L: Leaders> Fetcher<L> {
             partitions: BTreeMap::new(),
             session,
             line: None,
+            answers: true,
             pause,
         }
     }
@@ -202,9 +205,21 @@ impl<L: Leaders> Fetcher<L> {
         match answer.and_then(Answer::decode) {
             Some(answer) => {
                 self.line = Some(line);
+                self.is_in_contact(true);
                 Some(answer)
             }
-            None => self.failed(),
+            None => {
+                self.is_in_contact(false);
+                self.failed()
+            }
+        }
+    }
+
+    fn is_in_contact(&mut self, answers: bool) {
+        match (std::mem::replace(&mut self.answers, answers), answers) {
+            (true, false) => self.site.contact.lose(self.leader),
+            (false, true) => self.site.contact.find(self.leader),
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which partitions follow which leader.
 
+use super::contact::Contact;
 use super::fetcher::{Fetcher, Leaders, Order};
 use crate::config::BrokerConfig;
 use crate::partition::reconcile::{Role, RoleChange};
@@ -30,6 +31,7 @@ pub struct Site<L> {
     /// Under which this process is registered.
     pub broker_epoch: i64,
     pub leaders: L,
+    pub contact: Arc<Contact>,
     pub table: Arc<Table>,
     pub clock: Clock,
     pub settings: Settings,

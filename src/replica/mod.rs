@@ -7,6 +7,7 @@
 //!   lag, looked at regularly ─────┴──► IsrKeeper ──► AlterPartition ──► controller
 //! ```
 
+mod contact;
 mod fetcher;
 mod fetchers;
 mod isr;
@@ -15,6 +16,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use contact::Contact;
 pub use fetcher::{Leaders, Line};
 pub use fetchers::{Fetchers, Settings, Site};
 pub use isr::{AlterIsr, Answers, Inbox, IsrKeeper, Proposals};

@@ -15,6 +15,7 @@ use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::Decodable;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::disk::fault::FaultDisk;
 use tokio::sync::Notify;
@@ -28,6 +29,9 @@ struct Leader {
     replica: Arc<Replica>,
     isr: Proposals,
     clock: Clock,
+    contact: Arc<Contact>,
+    /// Does not answer.
+    silent: Arc<AtomicBool>,
 }
 
 impl Leaders for Leader {
@@ -39,6 +43,9 @@ impl Leaders for Leader {
 
 impl Line for Leader {
     async fn call(&self, _key: i16, _version: i16, mut body: Bytes, _limit: Duration) -> Option<Bytes> {
+        if self.silent.load(Ordering::Relaxed) {
+            return None;
+        }
         let request = FetchRequest::decode(&mut body, VERSION).unwrap();
         let mut part = self.answer(&request);
         let notify = Arc::new(Notify::new());
@@ -150,6 +157,7 @@ fn follow(id: BrokerId, life: &mut Life, leader: &Leader) -> Fetchers<Leader> {
         me: id,
         broker_epoch: id.into(),
         leaders: leader.clone(),
+        contact: leader.contact.clone(),
         table,
         clock,
         settings,
@@ -162,7 +170,8 @@ fn follow(id: BrokerId, life: &mut Life, leader: &Leader) -> Fetchers<Leader> {
 
 fn lead(life: &Life) -> (Leader, Inbox) {
     let (isr, inbox) = Proposals::channel();
-    (Leader { replica: life.replica(TOPIC), isr, clock: Clock::start() }, inbox)
+    let (contact, silent) = Default::default();
+    (Leader { replica: life.replica(TOPIC), isr, clock: Clock::start(), contact, silent }, inbox)
 }
 
 /// Waits until the log of `life` ends at `end`.
@@ -188,6 +197,22 @@ async fn what_every_member_has_fetched_is_acknowledged() {
         appended.pending.unwrap().await.unwrap();
     }
     assert!(lives[1..].iter().all(|life| life.replica(TOPIC).marks().log_end == 20));
+}
+
+#[tokio::test]
+async fn a_leader_that_falls_silent_is_told_of_until_it_answers() {
+    let truths = [truth(1, 0, &[1, 2])];
+    let mut lives = [1, 2].map(|id| broker(id, &truths));
+    let (leader, _inbox) = lead(&lives[0]);
+    leader.silent.store(true, Ordering::Relaxed);
+    let _fetchers = follow(2, &mut lives[1], &leader);
+    while leader.contact.lost() != [1] {
+        tokio::task::yield_now().await;
+    }
+    leader.silent.store(false, Ordering::Relaxed);
+    leader.replica.append_own(batch("a"), 0, NOW).unwrap();
+    reaches(&lives[1], 1).await;
+    assert!(leader.contact.lost().is_empty());
 }
 
 #[tokio::test]
