@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
@@ -16,13 +16,16 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable};
 use support::broker::Broker;
+use support::port::Port;
 use support::wire::{Wire, batch, batch_of, text};
 
 const TOPIC: &str = "answered";
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const INVALID_REQUIRED_ACKS: i16 = 21;
 const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
@@ -219,4 +222,29 @@ fn a_fetch_does_not_wait_for_what_cannot_come() {
     let (whole, in_segment) = (1 << 30, 3 * 300_000..4 * 300_000);
     assert!(in_segment.contains(&fetch(0, whole, whole)), "up to the end of the first segment");
     assert!((300_000..2 * 300_000).contains(&fetch(3, whole, 350_000)), "an answer that is full");
+}
+
+#[test]
+fn a_follower_is_heard_by_the_listener_of_brokers_alone() {
+    let port = Port::reserve();
+    let own = Port::reserve();
+    let (clients, brokers) = (format!("127.0.0.1:{}", port.number()), format!("127.0.0.1:{}", own.number()));
+    let mut broker = Broker::prepare(
+        port,
+        vec![
+            format!("listeners=CLIENTS://{clients},BROKERS://{brokers}"),
+            "listener.security.protocol.map=CLIENTS:PLAINTEXT,BROKERS:PLAINTEXT".into(),
+            "inter.broker.listener.name=BROKERS".into(),
+        ],
+    );
+    broker.restart();
+    let id = Wire::connect(&clients).create_topic(TOPIC, 1);
+    let partition = FetchPartition::default().with_current_leader_epoch(0).with_log_start_offset(0);
+    let topic = FetchTopic::default().with_topic_id(id).with_partitions(vec![partition]);
+    let state = ReplicaState::default().with_replica_id(BrokerId(2)).with_replica_epoch(1);
+    let request = FetchRequest::default().with_replica_state(state).with_topics(vec![topic]);
+    for (address, code) in [(&clients, TOPIC_AUTHORIZATION_FAILED), (&brokers, NOT_LEADER_OR_FOLLOWER)] {
+        let answer = Wire::connect(address).call(17, &request);
+        assert_eq!(answer.responses[0].partitions[0].error_code, code, "{address}");
+    }
 }

@@ -82,6 +82,11 @@ impl Context {
         self.node.metadata.image()
     }
 
+    /// Whether other brokers may be at the other end: it came by the listener that they use.
+    pub fn is_among_brokers(&self) -> bool {
+        *self.peer.listener == self.node.config.inter_broker_listener_name
+    }
+
     /// The topic a client means. Every handler comes by this door, once for all partitions of a topic.
     pub fn topic<'a>(&self, image: &'a Image, key: &TopicKey) -> Found<'a> {
         match key {

@@ -147,7 +147,7 @@ impl State {
     fn forget_replaced(&mut self) {
         let Assignment { replicas, epochs, .. } = &self.assignment;
         self.followers.retain(|id, follower| {
-            replicas.contains(id) && epochs.get(id).is_none_or(|epoch| *epoch <= follower.broker_epoch)
+            replicas.contains(id) && epochs.get(id).is_none_or(|epoch| *epoch == follower.broker_epoch)
         });
     }
 
@@ -208,17 +208,19 @@ impl State {
         self.advance()
     }
 
-    /// A follower asks for what lies at and behind an offset. Its leader epoch has been checked.
+    /// A follower asks for what lies at and behind an offset. Its leader epoch has been checked. A broker that is registered
+    /// speaks under the epoch of its registration: one that has a later one is heard when the metadata here knows it.
     pub fn follower_fetched(
         &mut self,
         from: BrokerId,
         fetch: FollowerFetch,
         now: Mono,
     ) -> Result<Moved, ErrorCode> {
-        let registered = self.assignment.epochs.get(&from).copied();
-        let known = self.followers.get(&from).map(|follower| follower.broker_epoch).max(registered);
-        let is_replaced = known.is_some_and(|known| known > fetch.broker_epoch);
-        if from == self.me || !self.assignment.replicas.contains(&from) || is_replaced {
+        let registered = self.assignment.epochs.get(&from);
+        let is_another = registered.is_some_and(|registered| *registered != fetch.broker_epoch);
+        let is_replaced =
+            self.followers.get(&from).is_some_and(|known| known.broker_epoch > fetch.broker_epoch);
+        if from == self.me || !self.assignment.replicas.contains(&from) || is_another || is_replaced {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
         let follower = self.followers.entry(from).or_insert_with(|| Follower::new(fetch.broker_epoch));

@@ -41,10 +41,10 @@ impl Api for FetchRequest {
         }
         let reader = reader(&self, cx.version());
         let asked = asked(&self, cx.version());
-        // Consumers do not displace followers.
+        // Nobody else displaces followers.
         let (sessions, most_bytes) = match reader {
-            Reader::Consumer(_) => (&cx.node.fetch_sessions, cx.node.config.fetch_max_bytes),
-            Reader::Follower { .. } => (&cx.node.follower_sessions, i32::MAX),
+            Reader::Follower { .. } if cx.is_among_brokers() => (&cx.node.follower_sessions, i32::MAX),
+            _ => (&cx.node.fetch_sessions, cx.node.config.fetch_max_bytes),
         };
         let mode = match sessions.resolve(&asked, fresh_id(), cx.now().mono) {
             Ok(mode) => mode,

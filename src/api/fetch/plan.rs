@@ -146,8 +146,12 @@ impl Plan {
     }
 }
 
-/// What a follower's position leads to goes to the controller.
+/// What a follower's position leads to goes to the controller. A position is a promise: nobody makes one for a broker on a
+/// listener that brokers do not use.
 fn read_as_follower(cx: &Context, replica: Arc<Replica>, read: FollowerRead) -> Result<Found, ErrorCode> {
+    if !cx.is_among_brokers() {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
     let Fetched { found, wants } = replica.read_as_follower(read, cx.now().mono);
     if let Some(change) = wants {
         cx.node.isr.propose(replica, change);

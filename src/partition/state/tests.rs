@@ -214,20 +214,26 @@ fn a_refusal_after_a_lost_attempt_is_sealed_by_a_new_partition_epoch() {
 }
 
 #[test]
-fn only_who_is_active_under_the_epoch_it_fetches_with_is_proposed() {
+fn a_registered_broker_is_heard_under_its_own_epoch_alone() {
     let mut state = leader(&[1]);
-    let newer = FollowerFetch { broker_epoch: 99, offset: 0, log_start: 0 };
-    assert_eq!(
-        state.follower_fetched(2, newer, Mono(0)).unwrap().wants,
-        None,
-        "the image does not know it yet"
-    );
-    let older = FollowerFetch { broker_epoch: 12, ..newer };
-    assert_eq!(state.follower_fetched(2, older, Mono(0)), Err(ErrorCode::NotLeaderOrFollower));
-    let known = Assignment { epochs: [(1, 11), (2, 99)].into(), ..assigned(1, 0, 0, &[1]) };
-    assert_eq!(state.assume(known, Mono(0)), Turn::Stays);
-    assert_eq!(state.follower_fetched(2, newer, Mono(1)).unwrap().wants.unwrap().isr, [(1, 11), (2, 99)]);
-    assert_eq!(fetch(&mut state, 3, 0, 1).wants, None, "3 is fenced, and a change is pending");
+    let refused = Err(ErrorCode::NotLeaderOrFollower);
+    let of = |broker_epoch| FollowerFetch { broker_epoch, offset: 0, log_start: 0 };
+    for broker_epoch in [-1, 11, 99, i64::MAX] {
+        assert_eq!(state.follower_fetched(2, of(broker_epoch), Mono(0)), refused, "{broker_epoch}");
+    }
+    assert_eq!(state.follower_fetched(2, of(12), Mono(0)).unwrap().wants.unwrap().isr, [(1, 11), (2, 12)]);
+}
+
+#[test]
+fn what_was_said_under_an_epoch_that_was_never_registered_shuts_nobody_out() {
+    let mut state = leader(&[1]);
+    let fenced = Assignment { epochs: [(1, 11)].into(), ..assigned(1, 0, 0, &[1]) };
+    assert_eq!(state.assume(fenced, Mono(0)), Turn::Stays);
+    let of = |broker_epoch| FollowerFetch { broker_epoch, offset: 0, log_start: 0 };
+    assert_eq!(state.follower_fetched(2, of(i64::MAX), Mono(0)).unwrap().wants, None, "2 is fenced");
+    let active = Assignment { epochs: [(1, 11), (2, 99)].into(), ..assigned(1, 0, 0, &[1]) };
+    assert_eq!(state.assume(active, Mono(0)), Turn::Stays);
+    assert_eq!(state.follower_fetched(2, of(99), Mono(1)).unwrap().wants.unwrap().isr, [(1, 11), (2, 99)]);
 }
 
 #[test]
