@@ -15,7 +15,7 @@ fn file(number: usize) -> PathBuf {
 
 /// What each file holds, from number 1 on.
 fn files() -> impl Iterator<Item = (PathBuf, Vec<(Position, Entry)>)> {
-    [changes(), moves()].into_iter().enumerate().map(|(place, changes)| (file(place + 1), entries(changes)))
+    [changes(), moves(), blanks()].into_iter().enumerate().map(|(place, changes)| (file(place + 1), entries(changes)))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -63,6 +63,7 @@ fn partition(index: i32) -> PartitionImage {
         adding: vec![],
         removing: vec![],
         released: vec![],
+        blank: vec![],
     }
 }
 
@@ -75,6 +76,14 @@ fn moves() -> Vec<Vec<Change>> {
     let moved = PartitionImage { released: vec![old], ..partition(1) };
     let changed = |partition| Change::PartitionChanged(PartitionChanged { topic, partition });
     vec![vec![created, changed(moving)], vec![changed(moved)]]
+}
+
+/// A partition with a replica that has never been in sync.
+fn blanks() -> Vec<Vec<Change>> {
+    let topic = Uuid::from_u128(0xa1);
+    let created = Change::TopicCreated(TopicCreated { id: topic, name: "orders".into() });
+    let partition = PartitionImage { elr: vec![], blank: vec![300], ..partition(0) };
+    vec![vec![created, Change::PartitionChanged(PartitionChanged { topic, partition })]]
 }
 
 fn set(kind: ResourceKind, name: &str, key: &str) -> Change {

@@ -126,6 +126,7 @@ mod tests {
             adding: vec![],
             removing: vec![],
             released: vec![],
+            blank: vec![],
         }
     }
 

@@ -38,7 +38,12 @@ macro_rules! kinds {
             /// Number and version of the kind, and the payload.
             fn parts(&self) -> (u16, u8, Vec<u8>) {
                 match self {
-                    Change::PartitionChanged(payload) if payload.partition.is_at_rest() => at_rest(payload),
+                    Change::PartitionChanged(payload) if payload.partition.is_at_rest() => {
+                        shortened(payload, PARTITION_AT_REST, NO_MOVES.len())
+                    }
+                    Change::PartitionChanged(payload) if payload.partition.blank.is_empty() => {
+                        shortened(payload, PARTITION_MOVING, NO_BLANKS.len())
+                    }
                     $(Change::$name(payload) => ($kind, $version, to_bytes(payload)),)*
                 }
             }
@@ -47,6 +52,9 @@ macro_rules! kinds {
                 match (kind, version) {
                     PARTITION_AT_REST => {
                         from_bytes(&[payload, &NO_MOVES].concat()).map(Change::PartitionChanged)
+                    }
+                    PARTITION_MOVING => {
+                        from_bytes(&[payload, &NO_BLANKS].concat()).map(Change::PartitionChanged)
                     }
                     $(($kind, $version) => from_bytes(payload).map(Change::$name),)*
                     _ => return Err(DecodeError::UnknownKind { kind, version }),
@@ -64,7 +72,7 @@ kinds! {
     4,  1, BrokerFencingChanged;
     5,  1, BrokerUnregistered;
     6,  1, TopicCreated;
-    7,  2, PartitionChanged;
+    7,  3, PartitionChanged;
     8,  1, TopicDeleted;
     9,  1, DeletionConfirmed;
     10, 1, ConfigSet;
@@ -73,15 +81,23 @@ kinds! {
     13, 1, FeatureLevel;
 }
 
-/// Kind and version of a partition of which no replica moves or was moved: the lists that end version 2 are left off.
+/// Kind and version of a partition of which no replica moves, was moved or is blank: the lists that end version 3 are left off.
 const PARTITION_AT_REST: (u16, u8) = (7, 1);
 /// Those lists, empty.
-const NO_MOVES: [u8; 3] = [0; 3];
+const NO_MOVES: [u8; 4] = [0; 4];
+/// The same where none is blank: the last list is left off.
+const PARTITION_MOVING: (u16, u8) = (7, 2);
+const NO_BLANKS: [u8; 1] = [0];
 
-fn at_rest(partition: &PartitionChanged) -> (u16, u8, Vec<u8>) {
+/// Without the last `empty` lists.
+fn shortened(
+    partition: &PartitionChanged,
+    (kind, version): (u16, u8),
+    empty: usize,
+) -> (u16, u8, Vec<u8>) {
     let mut payload = to_bytes(partition);
-    payload.truncate(payload.len() - NO_MOVES.len());
-    (PARTITION_AT_REST.0, PARTITION_AT_REST.1, payload)
+    payload.truncate(payload.len() - empty);
+    (kind, version, payload)
 }
 
 impl Change {

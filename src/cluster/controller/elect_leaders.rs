@@ -110,11 +110,11 @@ fn preferred(before: &PartitionImage, rules: Rules<'_>) -> Result<PartitionImage
     settle(before, asked, &rules).ok_or(ErrorCode::PreferredLeaderNotAvailable)
 }
 
-/// Anyone leads rather than none.
+/// Anyone leads rather than none, last of all one that may hold nothing.
 fn anyone(before: &PartitionImage, rules: Rules<'_>) -> Result<PartitionImage, ErrorCode> {
     if before.leader.is_some() {
         return Err(ErrorCode::ElectionNotNeeded);
     }
-    let rules = Rules { unclean_election: true, ..rules };
+    let rules = Rules { unclean_election: true, blank_election: true, ..rules };
     settle(before, before.clone(), &rules).ok_or(ErrorCode::EligibleLeadersNotAvailable)
 }

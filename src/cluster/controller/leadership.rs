@@ -96,6 +96,7 @@ fn settle_after(
     if after.leader.is_none() {
         elect(&mut after, rules);
     }
+    after.blank.retain(|id| !after.isr.contains(id));
     if after.isr.len() >= rules.needed(after.replicas.len()) {
         // From here on the ISR acknowledges without them.
         after.elr.clear();
@@ -169,15 +170,22 @@ fn eligible(
     after.replica_brokers().filter(|id| held_all(id) && holds_all(id) && is_out(id)).collect()
 }
 
-/// Gives the partition a leader, if anyone can be: in sync, else eligible, else, if there is neither, the last one; else
-/// anyone, where that is allowed.
+/// Gives the partition a leader, if anyone can be: in sync, else eligible, else, if there is neither, the last one; else,
+/// where that is allowed, anyone who has been in sync since it was placed. One that has not may hold nothing, and would have
+/// the others cut what they hold.
 fn elect(partition: &mut PartitionImage, rules: &Rules<'_>) {
     let serves = |id: &BrokerId| can_serve(partition, *id, rules.brokers);
     let first_of = |set: &[BrokerId]| partition.replica_brokers().find(|id| set.contains(id) && serves(id));
     let nobody = partition.isr.is_empty() && partition.elr.is_empty();
     let last = partition.last_known_leader.filter(|id| nobody && serves(id));
     let clean = first_of(&partition.isr).or_else(|| first_of(&partition.elr)).or(last);
-    let anyone = || partition.replica_brokers().find(serves).filter(|_| rules.unclean_election);
+    let is_blank = |id: &BrokerId| partition.blank.contains(id);
+    let anyone = || {
+        let mut serving: Vec<BrokerId> = partition.replica_brokers().filter(serves).collect();
+        serving.sort_by_key(is_blank);
+        let first = serving.first().copied().filter(|id| rules.blank_election || !is_blank(id));
+        first.filter(|_| rules.unclean_election)
+    };
     let Some(leader) = clean.or_else(anyone) else { return };
     partition.leader = Some(leader);
     if !partition.isr.contains(&leader) {

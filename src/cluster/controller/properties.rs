@@ -249,6 +249,8 @@ fn check_moves(image: &Image) {
         assert!(partition.adding.iter().chain(&partition.removing).all(on), "{partition:?}");
         assert!(!partition.adding.iter().any(|id| partition.removing.contains(id)), "{partition:?}");
         assert!(!partition.released.iter().any(|old| on(&old.broker)), "{partition:?}");
+        let holds = |id: &BrokerId| partition.isr.contains(id) || partition.elr.contains(id);
+        assert!(partition.blank.iter().all(|id| on(id) && !holds(id)), "{partition:?}");
     }
 }
 

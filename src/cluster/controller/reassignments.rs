@@ -120,6 +120,7 @@ fn begun(
     after.adding = target.iter().copied().filter(|id| !settled.contains(id)).collect();
     after.removing = leaving.iter().map(|replica| replica.broker).collect();
     after.released.retain(|old| !target.contains(&old.broker));
+    after.blank.extend(target.iter().filter(|id| before.replica_on(**id).is_none()));
     after
 }
 

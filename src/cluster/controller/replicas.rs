@@ -81,6 +81,8 @@ pub(super) fn elsewhere(
     let mut after = partition.clone();
     let lost = after.replicas.iter_mut().filter(|replica| is_lost(replica));
     lost.for_each(|replica| replica.directory = directories.choose(Some(registered)));
+    after.blank.retain(|id| *id != broker);
+    after.blank.push(broker);
     Some(after)
 }
 
@@ -101,6 +103,7 @@ pub(super) fn new_partition(
     Ok(PartitionImage {
         index,
         replicas: assigned.iter().map(replica).collect(),
+        blank: assigned.iter().copied().filter(|id| !isr.contains(id)).collect(),
         isr,
         elr: Vec::new(),
         leader: Some(leader),

@@ -27,6 +27,8 @@ pub(super) struct Rules<'a> {
     pub min_insync: usize,
     /// Whether a replica that may miss acknowledged records leads rather than none.
     pub unclean_election: bool,
+    /// Whether even one leads that has not been in sync since it was placed: only where an operator asks for a leader.
+    pub blank_election: bool,
 }
 
 impl Defaults {
@@ -45,6 +47,7 @@ impl Defaults {
             brokers: &image.brokers,
             min_insync: number(image, &own).unwrap_or(self.min_insync),
             unclean_election: flag(image, &own).unwrap_or(self.unclean_election),
+            blank_election: false,
         }
     }
 }

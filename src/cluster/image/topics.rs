@@ -46,6 +46,8 @@ pub struct PartitionImage {
     pub removing: Vec<BrokerId>,
     /// What were replicas once and are none since: the log says that these directories may be deleted.
     pub released: Vec<Replica>,
+    /// Replicas that have not been in sync since they were placed: nothing says that they hold anything.
+    pub blank: Vec<BrokerId>,
 }
 
 /// A copy of a partition: the broker and the log directory it lives in.
@@ -68,7 +70,7 @@ impl PartitionImage {
 
     /// Whether no replica moves, and none was moved whose directory may be left.
     pub fn is_at_rest(&self) -> bool {
-        !self.is_reassigning() && self.released.is_empty()
+        !self.is_reassigning() && self.released.is_empty() && self.blank.is_empty()
     }
 
     pub fn is_reassigning(&self) -> bool {
@@ -95,6 +97,7 @@ impl PartitionImage {
         let goes = |replica: &mut Replica| brokers.contains(&replica.broker);
         self.released.extend(self.replicas.extract_if(.., goes));
         self.isr.retain(|id| !brokers.contains(id));
+        self.blank.retain(|id| !brokers.contains(id));
     }
 }
 

@@ -114,6 +114,7 @@ fn placed(id: Uuid, name: &str, nth: u128, leader_epoch: i32) -> Vec<Change> {
         adding: vec![],
         removing: vec![],
         released: vec![],
+        blank: vec![],
     };
     vec![
         Change::TopicCreated(TopicCreated { id, name: name.into() }),

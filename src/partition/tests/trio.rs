@@ -99,6 +99,7 @@ impl Truth {
             adding: vec![],
             removing: vec![],
             released: vec![],
+            blank: vec![],
         };
         changes.push(Change::TopicCreated(TopicCreated { id: TOPIC, name: "orders".into() }));
         changes.push(Change::PartitionChanged(PartitionChanged { topic: TOPIC, partition }));

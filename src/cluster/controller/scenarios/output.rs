@@ -137,7 +137,8 @@ fn moves(new: &PartitionImage) -> String {
     let released: String =
         new.released.iter().map(|r| format!(" {}@{}", r.broker, directory(r.directory))).collect();
     let released = if released.is_empty() { released } else { format!(", released{released}") };
-    named("adding", &new.adding) + &named("removing", &new.removing) + &released
+    let moving = named("adding", &new.adding) + &named("removing", &new.removing);
+    moving + &released + &named("blank", &new.blank)
 }
 
 fn broker(new: &Broker) -> String {
