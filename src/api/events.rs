@@ -28,10 +28,10 @@ pub fn role_changed(node: &Node, news: &RoleChange) {
 pub fn topics_changed(node: &Node, older: &Image, newer: &Image) {
     count_partitions(node, newer);
     let gone = newer.topics.delta_since(&older.topics).gone;
-    let name = |id| Some(older.topics.by_id(id)?.name.clone());
-    let names: Vec<String> = gone.into_iter().filter_map(name).collect();
-    if !names.is_empty() {
-        node.groups.topics_deleted(TopicsDeleted { names });
+    let named = |id| Some((older.topics.by_id(id)?.name.clone(), id));
+    let topics: Vec<_> = gone.into_iter().filter_map(named).collect();
+    if !topics.is_empty() {
+        node.groups.topics_deleted(TopicsDeleted { topics });
     }
 }
 

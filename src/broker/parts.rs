@@ -255,6 +255,8 @@ pub fn isr_keeper(parts: &Parts, metadata: Metadata, epoch: i64, wanted: Inbox) 
 /// What request handlers work on.
 pub fn node(parts: &Parts, metadata: Metadata, quorum: QuorumAdmin, isr: Proposals) -> Arc<Node> {
     let config = parts.config.clone();
+    let known = metadata.clone();
+    let topics = move || known.image().topics.clone();
     Arc::new(Node {
         id: config.node_id,
         clock: parts.clock,
@@ -262,7 +264,7 @@ pub fn node(parts: &Parts, metadata: Metadata, quorum: QuorumAdmin, isr: Proposa
         quorum,
         replicas: parts.table.clone(),
         contact: parts.contact.clone(),
-        groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock)),
+        groups: Arc::new(Groups::new(GroupConfig::from(&*config), parts.clock, topics)),
         dirs: parts.dirs.clone(),
         fetch_sessions: Sessions::new(config.max_incremental_fetch_session_cache_slots.max(0) as usize),
         follower_sessions: Sessions::new(FOLLOWER_SESSIONS),

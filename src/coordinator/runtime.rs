@@ -2,7 +2,7 @@
 
 use super::log::ShardLog;
 use super::machine::Machine;
-use super::shard::{Answer, Make, Shard};
+use super::shard::{Answer, First, Make, Shard};
 use crate::seam::Clock;
 use crate::types::{ErrorCode, LeaderEpoch};
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 pub struct Coordinator<M: Machine> {
     shards: Mutex<HashMap<i32, Arc<Shard<M>>>>,
     machine: Make<M>,
+    first: First<M>,
     clock: Clock,
     /// How long a reply may wait for its log end to be committed.
     commit_timeout: Duration,
@@ -23,14 +24,16 @@ pub struct Coordinator<M: Machine> {
 }
 
 impl<M: Machine> Coordinator<M> {
-    /// `machine` makes an empty one for each shard.
+    /// `machine` makes an empty one for each shard; `first` is what each is told when it has loaded.
     pub fn new(
         machine: impl Fn() -> M + Send + Sync + 'static,
+        first: impl Fn() -> M::Command + Send + Sync + 'static,
         clock: Clock,
         commit_timeout: Duration,
     ) -> Self {
-        let settled = Arc::default();
-        Coordinator { shards: Mutex::default(), machine: Arc::new(machine), clock, commit_timeout, settled }
+        let (machine, first) = (Arc::new(machine), Arc::new(first));
+        let (shards, settled) = (Mutex::default(), Arc::default());
+        Coordinator { shards, machine, first, clock, commit_timeout, settled }
     }
 
     /// This broker leads `partition` from `epoch` on: loads it in the background. Needs a tokio runtime around it.
@@ -41,7 +44,8 @@ impl<M: Machine> Coordinator<M> {
             if shards.get(&partition).is_some_and(|shard| shard.epoch >= epoch) {
                 return;
             }
-            let shard = Arc::new(Shard::new(partition, epoch, log, self.clock, self.machine.clone()));
+            let made_of = (self.machine.clone(), self.first.clone());
+            let shard = Arc::new(Shard::new(partition, epoch, log, self.clock, made_of));
             if let Some(before) = shards.insert(partition, shard.clone()) {
                 before.close();
             }

@@ -15,6 +15,8 @@ type Outcome<R> = Result<(R, Offset), ErrorCode>;
 /// A reply, and the log end that must be committed before it may be shown.
 pub(super) type Answer<R> = oneshot::Receiver<Outcome<R>>;
 pub(super) type Make<M> = Arc<dyn Fn() -> M + Send + Sync>;
+/// What a machine is told when it has loaded.
+pub(super) type First<M> = Arc<dyn Fn() -> <M as Machine>::Command + Send + Sync>;
 
 /// How long to leave a log alone that refused what a timer wanted to append, or, at first, that could not be loaded.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -29,6 +31,7 @@ pub(super) struct Shard<M: Machine> {
     pub(super) log: Arc<dyn ShardLog>,
     pub(super) clock: Clock,
     pub(super) make: Make<M>,
+    first: First<M>,
     state: Mutex<State<M>>,
     /// The deadline may be sooner, or the state is another.
     wake: Notify,
@@ -72,10 +75,10 @@ impl<M: Machine> Shard<M> {
         epoch: LeaderEpoch,
         log: Arc<dyn ShardLog>,
         clock: Clock,
-        make: Make<M>,
+        (make, first): (Make<M>, First<M>),
     ) -> Self {
         let state = Mutex::new(State::loading());
-        Shard { partition, epoch, log, clock, make, state, wake: Notify::new() }
+        Shard { partition, epoch, log, clock, make, first, state, wake: Notify::new() }
     }
 
     /// Loads, then keeps time, until closed; loads again whenever the state was given up. `settled` hears of each loading that
@@ -206,7 +209,7 @@ impl<M: Machine> Shard<M> {
         let now = self.clock.now();
         machine.loaded(now);
         let mut active = Active::new(machine, end);
-        for command in told {
+        for command in std::iter::once((self.first)()).chain(told) {
             let (ticket, _) = active.ticket();
             self.decide(&mut active, Input::Command(command, ticket), now);
         }

@@ -5,9 +5,9 @@ use crate::api::context::Context;
 use crate::api::merged::{Merged, first_of_each, merged};
 use crate::api::topics::by_name;
 use crate::api::{Api, Reply};
-use crate::cluster::Image;
+use crate::cluster::{Image, Metadata};
 use crate::coordinator::group::command::*;
-use crate::types::ErrorCode;
+use crate::types::{ErrorCode, Uuid};
 use indexmap::IndexMap;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -120,12 +120,12 @@ fn filled(mut asked: Vec<TopicOutcome>, reply: CommitReply) -> Vec<TopicOutcome>
 
 impl Api for OffsetFetchRequest {
     async fn handle(self, cx: Context) -> Reply<OffsetFetchResponse> {
-        let version = cx.version();
+        let (version, metadata) = (cx.version(), cx.node.metadata.clone());
         let require_stable = self.require_stable;
         if version >= FETCH_GROUPS {
             let groups = first_of_each(self.groups, |group| group.group_id.clone());
             let groups = groups.into_iter().map(|group| group_question(group, require_stable)).collect();
-            return ask(&cx, |handle| fetch_all(handle, groups), all_fetched).await;
+            return ask(&cx, |handle| fetch_all(handle, metadata, groups), all_fetched).await;
         }
         let named = |topic: OffsetFetchRequestTopic| (topic.name, topic.partition_indexes);
         let question = FetchOffsets {
@@ -134,7 +134,7 @@ impl Api for OffsetFetchRequest {
             require_stable,
         };
         let answer = move |(question, reply)| one_fetched(version, question, reply);
-        ask(&cx, |handle| fetch_one(handle, question), answer).await
+        ask(&cx, |handle| fetch_one(handle, metadata, question), answer).await
     }
 
     fn refuse(code: ErrorCode) -> OffsetFetchResponse {
@@ -144,13 +144,34 @@ impl Api for OffsetFetchRequest {
 
 type Handle = std::sync::Arc<crate::coordinator::group::groups::Groups>;
 
-async fn fetch_one(groups: Handle, question: FetchOffsets) -> (FetchOffsets, FetchReply) {
-    let reply = groups.fetch(question.clone()).await;
+async fn fetch_one(
+    groups: Handle,
+    metadata: Metadata,
+    question: FetchOffsets,
+) -> (FetchOffsets, FetchReply) {
+    let mut reply = groups.fetch(question.clone()).await;
+    reply.iter_mut().flatten().for_each(|topic| forget_another(&metadata.image(), topic));
     (question, reply)
 }
 
-async fn fetch_all(groups: Handle, questions: Vec<FetchOffsets>) -> Vec<(FetchOffsets, FetchReply)> {
-    together(questions.into_iter().map(|question| fetch_one(groups.clone(), question))).await
+/// What was committed for a topic before one of the same name was made is nothing to that one.
+fn forget_another(image: &Image, fetched: &mut FetchedTopic) {
+    let Some(topic) = image.topics.by_name(&fetched.name) else { return };
+    for offset in &mut fetched.partitions {
+        if !offset.topic_id.is_nil() && offset.topic_id != topic.id {
+            (offset.offset, offset.leader_epoch) = (-1, -1);
+            offset.metadata.clear();
+        }
+    }
+}
+
+async fn fetch_all(
+    groups: Handle,
+    metadata: Metadata,
+    questions: Vec<FetchOffsets>,
+) -> Vec<(FetchOffsets, FetchReply)> {
+    let fetch = |question| fetch_one(groups.clone(), metadata.clone(), question);
+    together(questions.into_iter().map(fetch)).await
 }
 
 fn group_question(group: OffsetFetchRequestGroup, require_stable: bool) -> FetchOffsets {
@@ -209,6 +230,7 @@ fn failed_topics(question: FetchOffsets, error: ErrorCode) -> Vec<FetchedTopic> 
         offset: -1,
         leader_epoch: -1,
         metadata: String::new(),
+        topic_id: Uuid::nil(),
         error: Some(error),
     };
     let topic = |(name, indexes): (String, Vec<i32>)| FetchedTopic {
@@ -270,4 +292,31 @@ fn offsets_deleted(asked: Vec<TopicOutcome>, reply: DeleteOffsetsReply) -> Offse
             .with_partitions(topic.partitions.into_iter().map(partition).collect())
     };
     OffsetDeleteResponse::default().with_topics(outcomes.into_iter().map(topic).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::change::{Change, TopicCreated};
+
+    #[test]
+    fn a_topic_made_again_under_its_name_has_no_committed_offsets() {
+        let mut image = Image::default();
+        let id = Uuid::from_u128(2);
+        image.apply_all(&[Change::TopicCreated(TopicCreated { id, name: "t".into() })]).unwrap();
+        let offset = |topic_id| FetchedOffset {
+            partition: 0,
+            offset: 7,
+            leader_epoch: 3,
+            metadata: "m".into(),
+            topic_id,
+            error: None,
+        };
+        let committed_for = [Uuid::from_u128(1), id, Uuid::nil()];
+        let partitions = committed_for.map(offset).into();
+        let mut topic = FetchedTopic { name: "t".into(), partitions };
+        forget_another(&image, &mut topic);
+        let told = topic.partitions.iter().map(|one| (one.offset, one.leader_epoch, &*one.metadata));
+        assert_eq!(told.collect::<Vec<_>>(), [(-1, -1, ""), (7, 3, "m"), (7, 3, "m")]);
+    }
 }

@@ -1,12 +1,14 @@
 //! What goes by itself: offsets that are too old, those of deleted topics, and groups that have nothing left.
 
 use super::classic::{Classic, State};
+use super::command::TopicsDeleted;
 use super::config::GroupConfig;
 use super::machine::{GroupMachine, Reply};
 use super::records::{Event, OffsetCommit, OffsetKey};
+use crate::cluster::image::Topics;
 use crate::coordinator::machine::Output;
-use crate::types::{Mono, Now, Wall};
-use std::collections::VecDeque;
+use crate::types::{Mono, Now, Uuid, Wall};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Tombstones in one append.
@@ -23,9 +25,12 @@ pub struct Cleanup {
 enum Work {
     /// Offsets past their retention, and then the group if it has none left.
     Expire { group: String },
-    /// Offsets of topics that are deleted.
-    Drop { group: String, topics: Arc<[String]> },
+    /// Offsets of topics that are deleted: of such a name, committed for such an id.
+    Drop { group: String, topics: Arc<[(String, Uuid)]> },
 }
+
+/// Topics are known everywhere by then: what was committed later for a topic that is not known may be for one that was just made.
+const KNOWN_AFTER_MS: i64 = 60_000;
 
 impl Cleanup {
     pub fn start(&mut self, now: Now, config: &GroupConfig) {
@@ -38,10 +43,33 @@ impl Cleanup {
 }
 
 impl GroupMachine {
-    pub(super) fn topics_deleted(&mut self, names: Vec<String>) {
-        let topics: Arc<[String]> = names.into();
-        for group in self.offsets.groups_with(&topics) {
+    /// A topic may have been made again under the name, and offsets been committed for it: those stay.
+    pub(super) fn topics_deleted(&mut self, deleted: TopicsDeleted) {
+        let nameless = deleted.topics.iter().map(|(name, _)| (name.clone(), Uuid::nil()));
+        let topics: Arc<[_]> = nameless.chain(deleted.topics.iter().cloned()).collect();
+        let names: Vec<String> = deleted.topics.into_iter().map(|(name, _)| name).collect();
+        for group in self.offsets.groups_with(&names) {
             self.cleanup.work.push_back(Work::Drop { group, topics: topics.clone() });
+        }
+    }
+
+    /// A topic may have been deleted while nobody led this partition.
+    pub(super) fn topics_are(&mut self, topics: &Topics, now: Now) {
+        let is_old = |commit: &OffsetCommit| now.wall.0.saturating_sub(commit.committed_at.0) > KNOWN_AFTER_MS;
+        let is_gone = |name: &str, commit: &OffsetCommit| match topics.by_name(name) {
+            Some(topic) => !commit.topic_id.is_nil() && commit.topic_id != topic.id,
+            None => true,
+        };
+        for (group, committed) in self.offsets.all() {
+            let commits = committed.iter().flat_map(|(name, partitions)| {
+                partitions.values().map(move |placed| (name, &placed.commit))
+            });
+            let gone = commits.filter(|(name, commit)| is_old(commit) && is_gone(name, commit));
+            let gone: BTreeSet<_> = gone.map(|(name, commit)| (name.clone(), commit.topic_id)).collect();
+            if !gone.is_empty() {
+                let topics = gone.into_iter().collect();
+                self.cleanup.work.push_back(Work::Drop { group: group.clone(), topics });
+            }
         }
     }
 
@@ -69,7 +97,11 @@ impl GroupMachine {
     fn events_of(&self, work: &Work, now: Now) -> Vec<Event> {
         match work {
             Work::Drop { group, topics } => {
-                let dropped = |key: &OffsetKey| topics.contains(&key.topic);
+                let dropped = |key: &OffsetKey| {
+                    let known = topics.iter().filter(|(name, _)| *name == key.topic);
+                    let mut ids = known.map(|(_, id)| *id);
+                    ids.any(|id| self.offsets.topic_id(key) == Some(id))
+                };
                 let keys = self.offsets.tombstones(group).into_iter();
                 let matching = |event: &Event| matches!(event, Event::Offset { key, .. } if dropped(key));
                 keys.filter(matching).take(TOMBSTONES_AT_ONCE).collect()

@@ -173,6 +173,8 @@ pub struct FetchedOffset {
     pub offset: i64,
     pub leader_epoch: i32,
     pub metadata: String,
+    /// The topic that it was committed for, zero if unknown: another one may have its name by now.
+    pub topic_id: Uuid,
     pub error: Option<ErrorCode>,
 }
 
@@ -229,10 +231,10 @@ pub struct DeleteGroup {
     pub group: String,
 }
 
-/// Topics that are no more: what was committed for them goes.
+/// Topics that are no more, by name and id: what was committed for them goes.
 #[derive(Clone, Debug)]
 pub struct TopicsDeleted {
-    pub names: Vec<String>,
+    pub topics: Vec<(String, Uuid)>,
 }
 
 pub type JoinReply = Result<Joined, JoinRefused>;

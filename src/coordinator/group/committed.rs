@@ -120,12 +120,14 @@ fn fetched(partition: i32, placed: Option<&Placed>) -> FetchedOffset {
         offset: commit.offset,
         leader_epoch: commit.leader_epoch,
         metadata: commit.metadata.clone(),
+        topic_id: commit.topic_id,
         error: None,
     }
 }
 
 fn not_fetched(partition: i32, error: Option<ErrorCode>) -> FetchedOffset {
-    FetchedOffset { partition, offset: -1, leader_epoch: -1, metadata: String::new(), error }
+    let (leader_epoch, metadata, topic_id) = (-1, String::new(), Uuid::nil());
+    FetchedOffset { partition, offset: -1, leader_epoch, metadata, topic_id, error }
 }
 
 fn committed(offset: CommitPartition, topic_id: Uuid, retention: Option<Duration>, now: Now) -> OffsetCommit {

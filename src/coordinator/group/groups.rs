@@ -4,6 +4,7 @@ use super::command::*;
 use super::config::GroupConfig;
 use super::hash;
 use super::machine::{Command, GroupMachine, Reply};
+use crate::cluster::image::Topics;
 use crate::coordinator::log::ShardLog;
 use crate::coordinator::runtime::Coordinator;
 use crate::seam::Clock;
@@ -22,11 +23,18 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub fn new(config: GroupConfig, clock: Clock) -> Self {
+    /// `topics` are those that there are now.
+    pub fn new(
+        config: GroupConfig,
+        clock: Clock,
+        topics: impl Fn() -> Topics + Send + std::marker::Sync + 'static,
+    ) -> Self {
         let partitions = AtomicI32::new(config.partitions);
         let commit_timeout = config.commit_timeout;
         let config = Arc::new(config);
-        let shards = Coordinator::new(move || GroupMachine::new(config.clone()), clock, commit_timeout);
+        let machine = move || GroupMachine::new(config.clone());
+        let first = move || Command::TopicsAre(topics());
+        let shards = Coordinator::new(machine, first, clock, commit_timeout);
         Groups { shards, partitions }
     }
 

@@ -7,6 +7,7 @@ use super::config::GroupConfig;
 use super::offsets::Offsets;
 use super::records::Event;
 use super::turn::Turn;
+use crate::cluster::image::Topics;
 use crate::coordinator::machine::{Input, Machine, Output, Record, Replayed, Ticket};
 use crate::types::{ErrorCode, Mono, Now};
 use std::collections::{BTreeSet, HashMap};
@@ -26,6 +27,8 @@ pub enum Command {
     List(ListGroups),
     DeleteGroup(DeleteGroup),
     TopicsDeleted(TopicsDeleted),
+    /// All topics that there are: what was committed for others goes.
+    TopicsAre(Topics),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +95,11 @@ impl GroupMachine {
             Command::List(list) => Output::reply(ticket, Reply::List(self.list(&list))),
             Command::DeleteGroup(delete) => self.delete_group(&delete.group, ticket),
             Command::TopicsDeleted(deleted) => {
-                self.topics_deleted(deleted.names);
+                self.topics_deleted(deleted);
+                Output::reply(ticket, Reply::Noted)
+            }
+            Command::TopicsAre(topics) => {
+                self.topics_are(&topics, now);
                 Output::reply(ticket, Reply::Noted)
             }
         }

@@ -1,6 +1,7 @@
 //! The committed offsets of a shard's groups.
 
 use super::records::{Event, OffsetCommit, OffsetKey};
+use crate::types::Uuid;
 use std::collections::{BTreeMap, HashMap};
 
 /// Topic → partition → what was committed.
@@ -25,6 +26,18 @@ pub struct Offsets {
 impl Offsets {
     pub fn of(&self, group: &str) -> Option<&Topics> {
         self.committed.get(group)
+    }
+
+    /// What is committed, by group.
+    pub fn all(&self) -> impl Iterator<Item = (&String, &Topics)> {
+        self.committed.iter()
+    }
+
+    /// The topic that an offset was committed for; of one that is only pending, the topic that it is pending for.
+    pub fn topic_id(&self, key: &OffsetKey) -> Option<Uuid> {
+        let committed = self.get(&key.group, &key.topic, key.partition);
+        let pending = || self.pending.values().find_map(|offsets| offsets.get(key));
+        committed.or_else(|| pending().map(|placed| &placed.commit)).map(|commit| commit.topic_id)
     }
 
     pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetCommit> {

@@ -1,12 +1,16 @@
 //! The runtime around a group machine, on a log that lives in memory, under a clock that stands still when nobody works.
 
+use crate::cluster::Image;
+use crate::cluster::change::{Change, TopicCreated};
+use crate::cluster::image::Topics;
 use crate::coordinator::group::command::*;
 use crate::coordinator::group::config::GroupConfig;
 use crate::coordinator::group::groups::Groups;
+use crate::coordinator::group::records::{Event, OffsetCommit, OffsetKey};
 use crate::coordinator::log::ShardLog;
 use crate::coordinator::machine::{Record, Replayed};
 use crate::seam::Clock;
-use crate::types::{ErrorCode, LeaderEpoch, Now, Offset, Uuid};
+use crate::types::{ErrorCode, LeaderEpoch, Now, Offset, Uuid, Wall};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -94,7 +98,19 @@ impl ShardLog for MemoryLog {
     }
 }
 
+/// Topic `t`, as the tests commit for it.
+fn known() -> Topics {
+    let mut image = Image::default();
+    let created = TopicCreated { id: Uuid::from_u128(1), name: "t".to_owned() };
+    image.apply_all(&[Change::TopicCreated(created)]).unwrap();
+    image.topics
+}
+
 fn groups() -> Groups {
+    groups_where(known)
+}
+
+fn groups_where(topics: impl Fn() -> Topics + Send + std::marker::Sync + 'static) -> Groups {
     let config = GroupConfig {
         partitions: 1,
         min_session_timeout: Duration::ZERO,
@@ -107,7 +123,7 @@ fn groups() -> Groups {
         offsets_retention_check_interval: Duration::from_secs(3600),
         commit_timeout: Duration::from_secs(5),
     };
-    Groups::new(config, Clock::start())
+    Groups::new(config, Clock::start(), topics)
 }
 
 /// One shard, loaded.
@@ -221,7 +237,7 @@ async fn while_it_loads_it_says_so_and_remembers_what_it_is_told() {
     groups.elected(0, 2, log.clone());
     assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::CoordinatorLoadInProgress));
     assert_eq!(groups.heartbeat(nobody()).await, Ok(()), "nobody shall rejoin for this");
-    groups.topics_deleted(TopicsDeleted { names: vec!["t".to_owned()] });
+    groups.topics_deleted(TopicsDeleted { topics: vec![("t".to_owned(), Uuid::nil())] });
     open.send(()).unwrap();
     until_loaded(&groups).await;
     while log.records.lock().len() < 2 {
@@ -247,6 +263,28 @@ async fn who_comes_before_the_election_waits_until_the_log_is_loaded() {
     groups.resigned(0, 1);
     groups.settled("g", Duration::from_millis(1)).await;
     assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator), "and not for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_loaded() {
+    let log = MemoryLog::new();
+    let commit = OffsetCommit {
+        offset: 7,
+        leader_epoch: -1,
+        metadata: String::new(),
+        committed_at: Wall(0),
+        expires_at: None,
+        topic_id: Uuid::nil(),
+    };
+    let key = OffsetKey { group: "g".to_owned(), topic: "t".to_owned(), partition: 0 };
+    log.records.lock().push(Event::Offset { key, value: Some(commit) }.encode());
+    let groups = groups_where(Topics::default);
+    groups.elected(0, 1, log.clone());
+    while log.records.lock().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    log.commit_all();
+    assert_eq!(fetched(&groups).await, -1);
 }
 
 #[tokio::test(start_paused = true)]

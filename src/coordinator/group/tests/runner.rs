@@ -1,6 +1,9 @@
 //! The language of the scenarios: a command a line, `key=value` arguments, one line for each record and each answer.
 
 use super::driver::{Driver, Outcome, config};
+use crate::cluster::Image;
+use crate::cluster::change::{Change, TopicCreated};
+use crate::cluster::image::Topics;
 use crate::coordinator::group::command::*;
 use crate::coordinator::group::machine::{Command, Reply};
 use crate::coordinator::group::records::{Event, GroupMetadata};
@@ -125,7 +128,8 @@ impl Runner {
             "describe" => Command::Describe(DescribeGroup { group: args.group() }),
             "list" => Command::List(ListGroups { states: args.list("states"), types: args.list("types") }),
             "delete" => Command::DeleteGroup(DeleteGroup { group: args.group() }),
-            "topics-deleted" => Command::TopicsDeleted(TopicsDeleted { names: args.list("names") }),
+            "topics-deleted" => Command::TopicsDeleted(TopicsDeleted { topics: args.made() }),
+            "topics-are" => Command::TopicsAre(topics_of(args.made())),
             _ => return None,
         })
     }
@@ -172,6 +176,10 @@ impl Args<'_> {
 
     fn list(&self, key: &str) -> Vec<String> {
         self.optional(key).map(|list| list.split(',').map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    fn made(&self) -> Vec<(String, Uuid)> {
+        self.list("names").iter().map(|name| made(name)).collect()
     }
 
     fn group(&self) -> String {
@@ -230,7 +238,8 @@ impl Args<'_> {
                 leader_epoch: self.number("epoch", -1) as i32,
                 metadata: metadata.map(str::to_owned),
             };
-            CommitTopic { name: name.to_owned(), id: Uuid::nil(), partitions: vec![partition] }
+            let (name, id) = made(name);
+            CommitTopic { name, id, partitions: vec![partition] }
         };
         CommitOffsets {
             group: self.group(),
@@ -242,6 +251,19 @@ impl Args<'_> {
             topics: self.list("offsets").into_iter().map(topic).collect(),
         }
     }
+}
+
+/// `t1#7`: the name of a topic, and its id if that matters.
+fn made(topic: &str) -> (String, Uuid) {
+    let (name, id) = topic.split_once('#').unwrap_or((topic, "0"));
+    (name.to_owned(), Uuid::from_u128(id.parse().unwrap()))
+}
+
+fn topics_of(made: Vec<(String, Uuid)>) -> Topics {
+    let created = made.into_iter().map(|(name, id)| Change::TopicCreated(TopicCreated { id, name }));
+    let mut image = Image::default();
+    image.apply_all(&created.collect::<Vec<_>>()).unwrap();
+    image.topics
 }
 
 /// `t1/0,t2/1`

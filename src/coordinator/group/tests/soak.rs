@@ -182,7 +182,7 @@ impl World {
                 (None, Command::DeleteGroup(DeleteGroup { group: format!("g{group}") }))
             }
             Op::TopicDeleted { topic } => {
-                (None, Command::TopicsDeleted(TopicsDeleted { names: vec![format!("t{topic}")] }))
+                (None, Command::TopicsDeleted(TopicsDeleted { topics: vec![(format!("t{topic}"), Uuid::nil())] }))
             }
             Op::Advance { .. } | Op::Refuse | Op::Restart => return None,
         })
