@@ -14,7 +14,7 @@ use crate::partition::state::IsrChange;
 use crate::partition::table::Table;
 use crate::peer::{self, QuorumAdmin};
 use crate::replica::{
-    AlterIsr, Answers, Contact, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
+    AlterIsr, Answered, Contact, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
 };
 use crate::seam::{self, Clock};
 use crate::types::{BrokerId, ErrorCode, TopicPartition, Uuid};
@@ -221,13 +221,12 @@ pub fn fetchers(parts: &Parts, metadata: Metadata, broker_epoch: i64) -> PeerFet
 /// The controller, as the leaders on this broker ask it about ISRs.
 pub struct IsrController {
     metadata: Metadata,
-    table: Arc<Table>,
     broker: BrokerId,
     epoch: i64,
 }
 
 impl AlterIsr for IsrController {
-    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<Answers, ErrorCode> {
+    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<Answered, ErrorCode> {
         let proposal = |(at, change): (TopicPartition, IsrChange)| IsrProposal {
             topic: at.topic,
             partition: at.partition,
@@ -238,16 +237,14 @@ impl AlterIsr for IsrController {
         let partitions = changes.into_iter().map(proposal).collect();
         let command = AlterPartition { broker: self.broker, epoch: self.epoch, partitions };
         let answers = self.metadata.submit(command).await?;
-        // With the ISR min.insync.replicas may have changed, which decides what is acknowledged: the partitions follow first.
-        self.table.caught_up(self.metadata.image().applied.index).await;
-        Ok(answers.into_iter().map(|answer| answer.map_err(|code| code.0)).collect())
+        let answers = answers.into_iter().map(|answer| answer.map_err(|code| code.0)).collect();
+        Ok(Answered { answers, as_of: self.metadata.image().applied.index })
     }
 }
 
 /// What proposes the ISRs that leaders on this broker want.
 pub fn isr_keeper(parts: &Parts, metadata: Metadata, epoch: i64, wanted: Inbox) -> IsrKeeper<IsrController> {
-    let controller =
-        IsrController { metadata, table: parts.table.clone(), broker: parts.config.node_id, epoch };
+    let controller = IsrController { metadata, broker: parts.config.node_id, epoch };
     let lag_max = Duration::from_millis(parts.config.replica_lag_time_max_ms.max(1) as u64);
     IsrKeeper::new(controller, wanted, parts.table.clone(), parts.clock, lag_max)
 }

@@ -15,8 +15,20 @@ use tokio::time::{Interval, MissedTickBehavior};
 /// Before something is asked again.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// The partitions of this broker may be so long in following the image that an answer is part of. They are slow only where many
+/// logs are opened: meanwhile it is asked again, and other changes have their turn.
+const FOLLOWING: Duration = Duration::from_secs(5);
+
 /// What the controller says of each change, in the order in which they were asked for.
 pub type Answers = Vec<Result<PartitionEpoch, ErrorCode>>;
+
+/// Answers, and the index of an image that knows of them. With the ISR min.insync.replicas may have changed, which decides
+/// what is acknowledged: they count once the partitions are as that image says.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub answers: Answers,
+    pub as_of: u64,
+}
 
 /// The controller, as far as ISRs go.
 pub trait AlterIsr: Send + 'static {
@@ -24,7 +36,7 @@ pub trait AlterIsr: Send + 'static {
     fn alter(
         &self,
         changes: Vec<(TopicPartition, IsrChange)>,
-    ) -> impl Future<Output = Result<Answers, ErrorCode>> + Send;
+    ) -> impl Future<Output = Result<Answered, ErrorCode>> + Send;
 }
 
 /// Takes what a leader wants.
@@ -112,6 +124,12 @@ impl<A: AlterIsr> IsrKeeper<A> {
         }
     }
 
+    async fn ask(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<Answers, ErrorCode> {
+        let Answered { answers, as_of } = self.controller.alter(changes).await?;
+        let followed = tokio::time::timeout(FOLLOWING, self.table.caught_up(as_of)).await;
+        followed.map(|()| answers).map_err(|_| ErrorCode::RequestTimedOut)
+    }
+
     async fn propose(&mut self) {
         let mut open = std::mem::take(&mut self.open);
         open.retain(|proposal| proposal.replica.is_isr_pending(&proposal.change));
@@ -119,7 +137,7 @@ impl<A: AlterIsr> IsrKeeper<A> {
             return;
         }
         let changes = open.iter().map(|proposal| (proposal.replica.id(), proposal.change.clone())).collect();
-        let answers = self.controller.alter(changes).await;
+        let answers = self.ask(changes).await;
         let lost = *answers.as_ref().err().unwrap_or(&ErrorCode::UnknownServerError);
         let answers = answers.unwrap_or_default().into_iter().chain(std::iter::repeat(Err(lost)));
         for (Proposal { replica, change }, answer) in open.into_iter().zip(answers) {

@@ -19,4 +19,4 @@ mod tests;
 pub use contact::Contact;
 pub use fetcher::{Leaders, Line};
 pub use fetchers::{Fetchers, Settings, Site};
-pub use isr::{AlterIsr, Answers, Inbox, IsrKeeper, Proposals};
+pub use isr::{AlterIsr, Answered, Answers, Inbox, IsrKeeper, Proposals};

@@ -108,17 +108,32 @@ impl Leader {
     }
 }
 
+/// Accepts everything, as of an image that nobody has acted on.
+struct Ahead(Arc<Mutex<Vec<IsrChange>>>, u64);
+
+impl AlterIsr for Ahead {
+    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<isr::Answered, ErrorCode> {
+        self.0.lock().extend(changes.iter().map(|(_, change)| change.clone()));
+        Ok(accepted(&changes, self.1))
+    }
+}
+
+fn accepted(changes: &[(TopicPartition, IsrChange)], as_of: u64) -> isr::Answered {
+    let answers = changes.iter().map(|(_, change)| Ok(change.partition_epoch + 1)).collect();
+    isr::Answered { answers, as_of }
+}
+
 /// Accepts everything, but loses its first reply.
 struct Forgetful(Arc<Mutex<Vec<IsrChange>>>);
 
 impl AlterIsr for Forgetful {
-    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<isr::Answers, ErrorCode> {
+    async fn alter(&self, changes: Vec<(TopicPartition, IsrChange)>) -> Result<isr::Answered, ErrorCode> {
         let mut seen = self.0.lock();
         seen.extend(changes.iter().map(|(_, change)| change.clone()));
         if seen.len() == 1 {
             return Err(ErrorCode::RequestTimedOut);
         }
-        Ok(changes.iter().map(|(_, change)| Ok(change.partition_epoch + 1)).collect())
+        Ok(accepted(&changes, 0))
     }
 }
 
@@ -269,6 +284,36 @@ async fn who_caught_up_joins_although_a_reply_is_lost() {
     let asked = seen.lock().clone();
     assert_eq!(asked[0].isr, [(1, 1), (2, 2), (3, 3)]);
     assert_eq!(asked[0], asked[1]);
+    keeper.abort();
+}
+
+/// The partitions follow an image of which an answer is part before it counts. One that they do not follow soon is asked again.
+#[tokio::test(start_paused = true)]
+async fn an_answer_counts_once_the_partitions_are_as_its_image_says() {
+    let told = truth(1, 0, &[1]);
+    let mut lives = [1, 2].map(|id| broker(id, std::slice::from_ref(&told)));
+    let (leader, inbox) = lead(&lives[0]);
+    let (asked, newer) = (Arc::default(), told.image(7));
+    let controller = Ahead(Arc::clone(&asked), newer.applied.index);
+    let lag = Duration::from_secs(30);
+    let keeper = IsrKeeper::new(controller, inbox, lives[0].table.clone(), leader.clock, lag);
+    let keeper = tokio::spawn(keeper.run());
+    let _fetchers = follow(2, &mut lives[1], &leader);
+    let again = async {
+        while asked.lock().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("it is asked again");
+    let change = asked.lock()[0].clone();
+    assert!(leader.replica.is_isr_pending(&change), "no answer counts yet");
+    lives[0].reconciler.reconcile(newer, NOW);
+    let counted = async {
+        while leader.replica.is_isr_pending(&change) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), counted).await.expect("the answer counts");
     keeper.abort();
 }
 

@@ -2,6 +2,7 @@
 
 use super::trio::Truth;
 use super::*;
+use crate::cluster::change::BrokerFencingChanged;
 use crate::partition::replica::{Asked, Fetched, FollowerRead, LeaderMarks};
 
 /// Broker 1, where `leader` leads and is alone in sync.
@@ -74,4 +75,23 @@ fn no_offset_is_found_by_time_before_the_watermark_reaches_the_epoch() {
     life.reconciler.reconcile(led_by(1, 1, &[]), NOW);
     let found = replica.at_max_timestamp(Isolation::ReadUncommitted);
     assert_eq!(found, Err(ErrorCode::OffsetNotAvailable));
+}
+
+#[test]
+fn a_leader_that_shuts_down_admits_who_is_to_take_over() {
+    let mut life = begin(&Arc::new(FaultDisk::new(23)), 1, &[]);
+    let mut image = (*led_by(1, 1, &[])).clone();
+    let leaves = |broker| BrokerFencingChanged { broker, fenced: false, shutting_down: true };
+    image.apply_all(&[Change::BrokerFencingChanged(leaves(1))]).unwrap();
+    life.reconciler.reconcile(Arc::new(image), NOW);
+    let read = FollowerRead {
+        from: 2,
+        broker_epoch: 2,
+        wanted: Wanted { offset: 0, current_epoch: 1, last_epoch: -1 },
+        log_start: 0,
+        max_bytes: 100,
+        at_least_one: true,
+    };
+    let wants = life.replica(TOPIC).read_as_follower(read, NOW.mono).wants;
+    assert_eq!(wants.map(|change| change.isr), Some(vec![(1, 1), (2, 2)]));
 }
