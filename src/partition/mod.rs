@@ -8,6 +8,7 @@
 //!  keeper: syncs, retention, checkpoints, unlinking, once a second over the table
 //! ```
 
+pub mod bell;
 pub mod checkpoint;
 pub mod cut;
 pub mod driver;

@@ -3,6 +3,7 @@
 //! A wait carries the leader epoch it began in. Any other epoch ends it with NOT_LEADER_OR_FOLLOWER, even if this
 //! broker leads again: the watermark may by then pass the offset with another record in it.
 
+use super::bell::Bell;
 use super::state;
 use crate::types::{ErrorCode, LeaderEpoch, Offset};
 use parking_lot::Mutex;
@@ -29,15 +30,13 @@ pub struct Marks {
     pub is_in_sync: bool,
 }
 
-/// The mark that a wait is for. Each but the last never goes back within a leader epoch.
+/// The mark that a wait is for. The first two never go back within a leader epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     /// For acks=all, and for consumers.
     HighWatermark,
     /// For acks=1.
     PromisedEnd,
-    /// For followers: they fetch what nobody else is shown yet.
-    LogEnd,
     /// For DeleteRecords.
     LowWatermark,
 }
@@ -52,7 +51,33 @@ pub struct Progress {
 struct Inner {
     marks: Marks,
     waiters: BTreeMap<Place, Arc<Notify>>,
+    listeners: Vec<Listener>,
     next_waiter: u64,
+}
+
+/// What a reader wants to hear of, beside another leader or epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// That something was appended: followers fetch what nobody else is shown yet.
+    pub appended: bool,
+    /// That more is committed.
+    pub committed: bool,
+}
+
+/// Rings a bell as often as something changes.
+#[derive(Debug)]
+struct Listener {
+    id: u64,
+    interest: Interest,
+    bell: Arc<Bell>,
+    number: usize,
+}
+
+/// The place of a listener; dropping it leaves.
+#[derive(Debug)]
+pub struct Listening {
+    progress: Arc<Progress>,
+    id: u64,
 }
 
 /// By mark, then by what it must reach; one-shot.
@@ -60,7 +85,7 @@ type Place = (Mark, Offset, u64);
 
 /// A place in the waiting line; dropping it leaves.
 #[derive(Debug)]
-pub struct Waiting {
+struct Waiting {
     progress: Arc<Progress>,
     place: Place,
 }
@@ -75,7 +100,6 @@ impl Marks {
         match mark {
             Mark::HighWatermark => self.high_watermark,
             Mark::PromisedEnd => self.promised_end,
-            Mark::LogEnd => self.log_end,
             Mark::LowWatermark => self.low_watermark,
         }
     }
@@ -89,9 +113,20 @@ impl Marks {
     }
 }
 
+impl Interest {
+    fn is_met(self, before: &Marks, after: &Marks) -> bool {
+        let led = |marks: &Marks| (marks.leads, marks.leader_epoch);
+        let committed = |marks: &Marks| (marks.high_watermark, marks.last_stable);
+        led(before) != led(after)
+            || self.appended && before.log_end != after.log_end
+            || self.committed && committed(before) != committed(after)
+    }
+}
+
 impl Progress {
     pub fn new(marks: Marks) -> Progress {
-        Progress { inner: Mutex::new(Inner { marks, waiters: BTreeMap::new(), next_waiter: 0 }) }
+        let (waiters, listeners) = (BTreeMap::new(), vec![]);
+        Progress { inner: Mutex::new(Inner { marks, waiters, listeners, next_waiter: 0 }) }
     }
 
     pub fn marks(&self) -> Marks {
@@ -104,7 +139,9 @@ impl Progress {
             let mut inner = self.inner.lock();
             let same_leader =
                 (marks.leads, marks.leader_epoch) == (inner.marks.leads, inner.marks.leader_epoch);
-            inner.marks = marks;
+            let before = std::mem::replace(&mut inner.marks, marks);
+            let concerned = inner.listeners.iter().filter(|one| one.interest.is_met(&before, &marks));
+            concerned.for_each(|listener| listener.bell.ring(listener.number));
             if inner.waiters.is_empty() {
                 return;
             }
@@ -115,12 +152,30 @@ impl Progress {
 
     /// Asks that `notify` be woken once `mark` is at least `reached`, or the leader changes.
     /// Look at the marks *after* this call and before waiting: what came earlier wakes nobody.
-    pub fn watch(self: &Arc<Self>, mark: Mark, reached: Offset, notify: &Arc<Notify>) -> Waiting {
+    fn watch(self: &Arc<Self>, mark: Mark, reached: Offset, notify: &Arc<Notify>) -> Waiting {
         let mut inner = self.inner.lock();
         inner.next_waiter += 1;
         let place = (mark, reached, inner.next_waiter);
         inner.waiters.insert(place, notify.clone());
         Waiting { progress: self.clone(), place }
+    }
+
+    /// Has `bell` rung under `number` whenever something changes that is of interest; at once, if it has since `seen` was.
+    pub fn listen(
+        self: &Arc<Self>,
+        seen: &Marks,
+        interest: Interest,
+        bell: &Arc<Bell>,
+        number: usize,
+    ) -> Listening {
+        let mut inner = self.inner.lock();
+        inner.next_waiter += 1;
+        let id = inner.next_waiter;
+        if interest.is_met(seen, &inner.marks) {
+            bell.ring(number);
+        }
+        inner.listeners.push(Listener { id, interest, bell: bell.clone(), number });
+        Listening { progress: self.clone(), id }
     }
 
     /// Waits until `mark` is at least `end`, under the same leader epoch.
@@ -153,7 +208,7 @@ impl Inner {
             return std::mem::take(&mut self.waiters).into_values().collect();
         }
         let mut woken = vec![];
-        for mark in [Mark::HighWatermark, Mark::PromisedEnd, Mark::LogEnd, Mark::LowWatermark] {
+        for mark in [Mark::HighWatermark, Mark::PromisedEnd, Mark::LowWatermark] {
             let reached = (mark, Offset::MIN, 0)..(mark, self.marks.of(mark).saturating_add(1), 0);
             woken.extend(self.waiters.extract_if(reached, |_, _| true).map(|(_, waiter)| waiter));
         }
@@ -164,6 +219,12 @@ impl Inner {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.progress.inner.lock().waiters.remove(&self.place);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.progress.inner.lock().listeners.retain(|listener| listener.id != self.id);
     }
 }
 
@@ -210,13 +271,14 @@ mod tests {
     async fn each_waits_for_its_own_mark() {
         let progress = Arc::new(Progress::new(marks(1, 5)));
         let mut consumer = Box::pin(progress.clone().committed(7, 1));
-        let mut follower = Box::pin(progress.clone().reached(Mark::LogEnd, 101, 1));
+        let mut producer = Box::pin(progress.clone().reached(Mark::PromisedEnd, 101, 1));
         let mut deleter = Box::pin(progress.clone().reached(Mark::LowWatermark, 3, 1));
-        progress.publish(Marks { log_end: 101, ..marks(1, 5) });
+        assert!(producer.as_mut().now_or_never().is_none());
+        progress.publish(Marks { promised_end: 101, ..marks(1, 5) });
         assert!(consumer.as_mut().now_or_never().is_none());
         assert!(deleter.as_mut().now_or_never().is_none());
-        assert_eq!(follower.as_mut().now_or_never(), Some(Ok(())));
-        progress.publish(Marks { log_end: 101, low_watermark: 3, ..marks(1, 7) });
+        assert_eq!(producer.as_mut().now_or_never(), Some(Ok(())));
+        progress.publish(Marks { promised_end: 101, low_watermark: 3, ..marks(1, 7) });
         assert_eq!((consumer.await, deleter.await), (Ok(()), Ok(())));
     }
 
@@ -227,5 +289,28 @@ mod tests {
         assert!(wait.as_mut().now_or_never().is_none());
         drop(wait);
         assert!(progress.inner.lock().waiters.is_empty());
+    }
+
+    #[test]
+    fn a_bell_is_rung_for_what_is_of_interest_alone() {
+        let progress = Arc::new(Progress::new(marks(1, 5)));
+        let bell = Arc::<Bell>::default();
+        let rung = || bell.heard().now_or_never().map(Vec::from_iter);
+        let listen = |number, appended, committed| {
+            progress.listen(&marks(1, 5), Interest { appended, committed }, &bell, number)
+        };
+        let _consumer = listen(1, false, true);
+        let _follower = listen(2, true, false);
+        assert_eq!(rung(), None);
+        progress.publish(Marks { log_end: 101, ..marks(1, 5) });
+        assert_eq!(rung(), Some(vec![2]));
+        progress.publish(Marks { log_end: 101, ..marks(1, 6) });
+        assert_eq!(rung(), Some(vec![1]));
+        progress.publish(Marks { log_end: 101, ..marks(2, 6) });
+        assert_eq!(rung(), Some(vec![1, 2]), "another epoch");
+        drop(listen(3, true, true));
+        assert_eq!(rung(), Some(vec![3]), "something changed since what it has seen");
+        progress.publish(Marks { log_end: 102, ..marks(2, 6) });
+        assert_eq!(rung(), Some(vec![2]), "who left is not told");
     }
 }

@@ -1,6 +1,7 @@
 //! Fetchers and the keeper of ISRs at work on three brokers, whose network is a function call.
 
 use super::*;
+use crate::partition::progress::Interest;
 use crate::partition::replica::{Fetched, FollowerRead, Replica, Wanted};
 use crate::partition::state::IsrChange;
 use crate::partition::tests::trio::Truth;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::disk::fault::FaultDisk;
-use tokio::sync::Notify;
 
 /// Bytes before the body of a response frame: length, correlation id, no tags.
 const HEADER: usize = 9;
@@ -48,15 +48,13 @@ impl Line for Leader {
         }
         let request = FetchRequest::decode(&mut body, VERSION).unwrap();
         let mut part = self.answer(&request);
-        let notify = Arc::new(Notify::new());
         let waits = part.records.is_empty() && part.error == 0 && part.diverging_epoch.is_none();
         if waits && request.max_wait_ms > 0 {
-            let marks = self.replica.marks();
-            let mark = crate::partition::progress::Mark::LogEnd;
-            let place = self.replica.progress().watch(mark, marks.log_end + 1, &notify);
+            let (marks, bell) = (self.replica.marks(), Arc::default());
+            let interest = Interest { appended: true, committed: false };
+            let _listening = self.replica.progress().listen(&marks, interest, &bell, 0);
             let wait = Duration::from_millis(request.max_wait_ms as u64);
-            let _ = tokio::time::timeout(wait, notify.notified()).await;
-            drop(place);
+            let _ = tokio::time::timeout(wait, bell.heard()).await;
             part = self.answer(&request);
         }
         let topics = vec![TopicReply { id: TOPIC, partitions: vec![part], ..TopicReply::default() }];

@@ -6,7 +6,8 @@ pub mod session;
 use super::context::{Context, Envelope};
 use super::{Api, Reply};
 use crate::cluster::controller::name_fault;
-use crate::partition::progress::{Mark, Waiting};
+use crate::partition::bell::Bell;
+use crate::partition::progress::Interest;
 use crate::partition::replica::Isolation;
 use crate::types::ErrorCode;
 use crate::wire::fetch_response::FetchReply;
@@ -19,7 +20,6 @@ use plan::{Budget, Plan, Reader};
 use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -65,10 +65,10 @@ impl Api for FetchRequest {
         }
         let patience = Duration::from_millis(self.max_wait_ms as u64);
         if reader.is_consumer() && fetch.wanted.len() > PARKED_PARTITIONS {
-            let answer = fetch.wait(cx.parked(), patience.min(CHARGED_WAIT)).await;
+            let answer = fetch.wait(cx.parked(), plan, patience.min(CHARGED_WAIT)).await;
             return Reply::Encoded(Outgoing::Now(answer));
         }
-        Reply::Encoded(Outgoing::Later(Box::pin(fetch.wait(cx.parked(), patience))))
+        Reply::Encoded(Outgoing::Later(Box::pin(fetch.wait(cx.parked(), plan, patience))))
     }
 
     fn refuse(code: ErrorCode) -> FetchResponse {
@@ -102,39 +102,28 @@ impl Fetch {
         plan
     }
 
-    /// One waiter for all partitions: whichever moves first wakes it, and everything is read anew.
-    async fn wait(self, cx: Context, patience: Duration) -> Chunks {
+    /// One waiter for all partitions: whichever moves wakes it, and is read anew.
+    async fn wait(self, cx: Context, mut plan: Plan, patience: Duration) -> Chunks {
         let deadline = tokio::time::Instant::now() + patience;
-        let notify = Arc::new(Notify::new());
-        loop {
-            let places = self.watch(&cx, &notify);
-            let plan = self.plan(&cx);
-            if plan.is_enough(self.min_bytes) {
-                return self.respond(&cx, plan);
-            }
-            drop(plan);
-            let woken = tokio::time::timeout_at(deadline, notify.notified()).await;
-            drop(places);
-            if woken.is_err() {
-                let plan = self.plan(&cx);
-                return self.respond(&cx, plan);
+        let (bell, interest) = (Arc::<Bell>::default(), self.interest());
+        let listen = |nth| plan.listen(nth, interest, &bell);
+        let mut listening: Vec<_> = (0..self.wanted.len()).map(listen).collect();
+        while !plan.is_enough(self.min_bytes) {
+            let Ok(rung) = tokio::time::timeout_at(deadline, bell.heard()).await else { break };
+            let image = cx.image();
+            for nth in rung {
+                plan.read_again(&cx, &image, nth, self.wanted[nth].1, self.reader);
+                // It may be in another place now.
+                listening[nth] = plan.listen(nth, interest, &bell);
             }
         }
+        self.respond(&cx, plan)
     }
 
-    /// Takes a place at each partition: woken when something is committed beyond its watermark, or appended behind what a
-    /// follower has, or its leader changes.
-    fn watch(&self, cx: &Context, notify: &Arc<Notify>) -> Vec<Waiting> {
-        let image = cx.image();
-        let place = |(key, wanted): &(PartitionKey, Wanted)| {
-            let replica = cx.replica(cx.topic(&image, &key.0).ok()?, key.1).ok()?;
-            let (mark, seen) = match self.reader {
-                Reader::Consumer(_) => (Mark::HighWatermark, replica.marks().high_watermark),
-                Reader::Follower { .. } => (Mark::LogEnd, wanted.fetch_offset),
-            };
-            Some(replica.progress().watch(mark, seen.saturating_add(1), notify))
-        };
-        self.wanted.iter().filter_map(place).collect()
+    /// Something committed beyond the watermark, or appended behind what a follower has.
+    fn interest(&self) -> Interest {
+        let committed = self.reader.is_consumer();
+        Interest { appended: !committed, committed }
     }
 
     fn respond(&self, cx: &Context, mut plan: Plan) -> Chunks {

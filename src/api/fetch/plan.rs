@@ -4,6 +4,8 @@ use super::session::{self, PartitionKey, TopicKey, Wanted};
 use crate::api::context::Context;
 use crate::api::leaders::Leaders;
 use crate::cluster::Image;
+use crate::partition::bell::Bell;
+use crate::partition::progress::{Interest, Listening, Marks};
 use crate::partition::replica::{Fetched, FollowerRead, Found, Isolation, Read, Replica};
 use crate::types::{BrokerId, ErrorCode};
 use crate::wire::fetch_response::{Endpoint, PartitionReply, TopicReply};
@@ -45,29 +47,75 @@ pub(super) struct Plan {
     bytes: usize,
     /// Bytes that are there for the reader as far as it wants them, whether or not they make whole batches.
     readable: usize,
-    /// Somewhere the next segment holds more: waiting would not put it into this answer.
-    goes_on: bool,
-    failed: bool,
+    /// Parts that are urgent.
+    urgent: usize,
     leaders: Leaders,
-    partitions: Vec<(PartitionKey, PartitionReply)>,
+    parts: Vec<Part>,
+}
+
+/// What there is of one partition.
+struct Part {
+    key: PartitionKey,
+    reply: PartitionReply,
+    bytes: usize,
+    readable: usize,
+    /// The reader must hear of it; or the next segment holds more, which waiting would not put into this answer.
+    urgent: bool,
+    /// Where it was read, and under which marks; `None` with an error.
+    seen: Option<(Arc<Replica>, Marks)>,
 }
 
 impl Plan {
     pub fn new(budget: Budget) -> Plan {
         let leaders = Leaders::default();
-        Plan { budget, bytes: 0, readable: 0, goes_on: false, failed: false, leaders, partitions: vec![] }
+        Plan { budget, bytes: 0, readable: 0, urgent: 0, leaders, parts: vec![] }
     }
 
     /// Whether to answer at once: enough records, or something that the client must hear of.
     pub fn is_enough(&self, min_bytes: usize) -> bool {
-        self.readable >= min_bytes || self.failed || self.goes_on || self.partitions.is_empty()
+        self.readable >= min_bytes || self.urgent > 0 || self.parts.is_empty()
     }
 
-    /// Reads one partition into the plan.
+    /// Reads one more partition.
     pub fn read(&mut self, cx: &Context, image: &Image, key: &PartitionKey, wanted: Wanted, reader: Reader) {
-        let max_bytes =
-            (wanted.max_bytes.max(0) as usize).min(self.budget.bytes - self.bytes.min(self.budget.bytes));
-        let mut cut_at = 0;
+        let part = self.look(cx, image, key, wanted, reader);
+        self.count(&part);
+        self.parts.push(part);
+    }
+
+    /// Reads the nth partition anew.
+    pub fn read_again(&mut self, cx: &Context, image: &Image, nth: usize, wanted: Wanted, reader: Reader) {
+        let Part { key, bytes, readable, urgent, .. } = &self.parts[nth];
+        let key = key.clone();
+        self.bytes -= bytes;
+        self.readable -= readable;
+        self.urgent -= usize::from(*urgent);
+        let part = self.look(cx, image, &key, wanted, reader);
+        self.count(&part);
+        self.parts[nth] = part;
+    }
+
+    /// Has `bell` rung when there is something new of the nth partition.
+    pub fn listen(&self, nth: usize, interest: Interest, bell: &Arc<Bell>) -> Option<Listening> {
+        let (replica, seen) = self.parts[nth].seen.as_ref()?;
+        Some(replica.progress().listen(seen, interest, bell, nth))
+    }
+
+    fn count(&mut self, part: &Part) {
+        self.bytes += part.bytes;
+        self.readable += part.readable;
+        self.urgent += usize::from(part.urgent);
+    }
+
+    fn look(
+        &mut self,
+        cx: &Context,
+        image: &Image,
+        key: &PartitionKey,
+        wanted: Wanted,
+        reader: Reader,
+    ) -> Part {
+        let max_bytes = (wanted.max_bytes.max(0) as usize).min(self.budget.bytes.saturating_sub(self.bytes));
         let replica = cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1));
         let at_least_one = self.bytes == 0;
         let found = replica.clone().and_then(|replica| match reader {
@@ -80,45 +128,35 @@ impl Plan {
                 read_as_follower(cx, replica, read)
             }
         });
-        let reply = match found {
-            Ok(found) => {
-                self.failed |= found.diverging_epoch.is_some();
-                self.goes_on |= found.stop == Stop::Segment;
-                if found.stop == Stop::Bytes {
-                    cut_at = max_bytes;
-                }
-                PartitionReply {
-                    index: key.1,
-                    high_watermark: found.high_watermark,
-                    last_stable_offset: found.last_stable,
-                    log_start_offset: found.log_start,
-                    diverging_epoch: found.diverging_epoch,
-                    aborted: found.aborted,
-                    records: found.slices.into_iter().map(Chunk::File).collect(),
-                    ..PartitionReply::default()
-                }
+        match (found, replica) {
+            (Ok(found), Ok(replica)) => part_of(key, replica, found, max_bytes),
+            (Err(code), replica) | (Ok(_), replica @ Err(code)) => {
+                self.failed(cx, image, key, (reader, code), replica.ok())
             }
-            Err(code) => {
-                self.failed = true;
-                let log_start_offset = replica.ok().filter(|_| tells_start(reader, code));
-                let log_start_offset = log_start_offset.map_or(-1, |replica| replica.marks().log_start);
-                let current_leader = match tells_leader(cx.version(), code) {
-                    true => self.leaders.hint(cx, image, &key.0, key.1),
-                    false => None,
-                };
-                PartitionReply {
-                    index: key.1,
-                    error: code.code(),
-                    log_start_offset,
-                    current_leader,
-                    ..PartitionReply::default()
-                }
-            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        cx: &Context,
+        image: &Image,
+        key: &PartitionKey,
+        (reader, code): (Reader, ErrorCode),
+        replica: Option<Arc<Replica>>,
+    ) -> Part {
+        let log_start = replica.filter(|_| tells_start(reader, code)).map(|replica| replica.marks().log_start);
+        let current_leader = match tells_leader(cx.version(), code) {
+            true => self.leaders.hint(cx, image, &key.0, key.1),
+            false => None,
         };
-        let bytes = reply.records.iter().map(Chunk::len).sum::<usize>();
-        self.bytes += bytes;
-        self.readable += bytes.max(cut_at);
-        self.partitions.push((key.clone(), reply));
+        let reply = PartitionReply {
+            index: key.1,
+            error: code.code(),
+            log_start_offset: log_start.unwrap_or(-1),
+            current_leader,
+            ..PartitionReply::default()
+        };
+        Part { key: key.clone(), reply, bytes: 0, readable: 0, urgent: true, seen: None }
     }
 
     /// Where the leaders that the reply names are reached.
@@ -130,7 +168,7 @@ impl Plan {
     pub fn topics(self, is_told: impl Fn(&PartitionKey, Told) -> bool) -> Vec<TopicReply> {
         let mut topics: Vec<TopicReply> = vec![];
         let mut last: Option<TopicKey> = None;
-        for (key, reply) in self.partitions {
+        for Part { key, reply, .. } in self.parts {
             if !is_told(&key, told(&reply)) {
                 continue;
             }
@@ -144,6 +182,24 @@ impl Plan {
         }
         topics
     }
+}
+
+fn part_of(key: &PartitionKey, replica: Arc<Replica>, found: Found, max_bytes: usize) -> Part {
+    let urgent = found.diverging_epoch.is_some() || found.stop == Stop::Segment;
+    let cut_at = if found.stop == Stop::Bytes { max_bytes } else { 0 };
+    let reply = PartitionReply {
+        index: key.1,
+        high_watermark: found.high_watermark,
+        last_stable_offset: found.last_stable,
+        log_start_offset: found.log_start,
+        diverging_epoch: found.diverging_epoch,
+        aborted: found.aborted,
+        records: found.slices.into_iter().map(Chunk::File).collect(),
+        ..PartitionReply::default()
+    };
+    let bytes = reply.records.iter().map(Chunk::len).sum::<usize>();
+    let seen = Some((replica, found.seen));
+    Part { key: key.clone(), reply, bytes, readable: bytes.max(cut_at), urgent, seen }
 }
 
 /// What a follower's position leads to goes to the controller. A position is a promise: nobody makes one for a broker on a

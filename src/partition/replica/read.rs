@@ -67,6 +67,8 @@ pub struct Found {
     pub slices: Vec<FileSlice>,
     /// Why there are no more.
     pub stop: Stop,
+    /// What it was read under.
+    pub seen: Marks,
 }
 
 /// What a follower is told before anything is read.
@@ -85,6 +87,7 @@ impl Found {
             aborted: None,
             slices: vec![],
             stop: Stop::Range,
+            seen: *marks,
         }
     }
 }
