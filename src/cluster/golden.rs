@@ -15,7 +15,10 @@ fn file(number: usize) -> PathBuf {
 
 /// What each file holds, from number 1 on.
 fn files() -> impl Iterator<Item = (PathBuf, Vec<(Position, Entry)>)> {
-    [changes(), moves(), blanks()].into_iter().enumerate().map(|(place, changes)| (file(place + 1), entries(changes)))
+    [changes(), moves(), blanks()]
+        .into_iter()
+        .enumerate()
+        .map(|(place, changes)| (file(place + 1), entries(changes)))
 }
 
 fn hex(bytes: &[u8]) -> String {

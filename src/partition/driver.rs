@@ -40,13 +40,12 @@ pub async fn run(
             reconciler = back;
             confirm(&metadata, me, epoch, confirmed);
         }
-        let more = tokio::select! {
-            changed = images.changed() => changed.is_ok(),
-            () = tokio::time::sleep(RETRY), if reconciler.is_waiting() => true,
-            _ = stop.wait_for(|stop| *stop) => false,
-        };
-        if !more {
-            return;
+        loop {
+            tokio::select! {
+                Ok(()) = images.changed() => break,
+                () = tokio::time::sleep(RETRY) => if reconciler.is_waiting() { break },
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
         }
     }
 }

@@ -138,6 +138,7 @@ impl Reconciler {
         if is_first {
             self.clear_stock(&image, now);
         }
+        self.close_failed();
         let mut delta = image.topics.delta_since(&seen.topics);
         self.add_waiting(&image, &mut delta.changed);
         // First what goes, then what comes: a topic made again needs the name of the directory.
@@ -168,7 +169,22 @@ impl Reconciler {
 
     /// Whether something could not be done that may work a little later, with the same image.
     pub fn is_waiting(&self) -> bool {
-        self.is_unlowered || !self.struck.is_empty() || !self.parts.table.waiting().is_empty()
+        self.is_unlowered
+            || !self.struck.is_empty()
+            || !self.parts.table.waiting().is_empty()
+            || self.parts.table.all().iter().any(|replica| replica.is_to_be_reopened())
+    }
+
+    /// Has logs opened again that failed in directories that work: recovery finds what is there.
+    fn close_failed(&self) {
+        let replicas = self.parts.table.all();
+        for replica in replicas.iter().filter(|replica| replica.is_to_be_reopened()) {
+            replica.step_down();
+            self.tell(RoleChange::of(replica, Role::Gone));
+            let (dir, marked, waits) = (replica.dir().id(), replica.marked(), true);
+            let offline = Offline { dir, name: name_of(replica), marked, waits };
+            self.parts.table.put([(replica.id(), Slot::Offline(offline))]);
+        }
     }
 
     /// Topics with partitions that could not be opened are looked at as if they had changed.
@@ -391,8 +407,7 @@ impl Reconciler {
 
     /// Puts a partition aside; false if that failed.
     fn retire(&self, replica: &Replica, is_deleted: bool, now: Now) -> bool {
-        let name = PartitionName { topic: replica.topic().to_string(), partition: replica.id().partition };
-        let aside = Aside::new(replica.dir(), &name, is_deleted);
+        let aside = Aside::new(replica.dir(), &name_of(replica), is_deleted);
         let renamed = replica.retire(&aside.path).map_err(|error| error.to_string());
         self.put_away(aside, renamed, now)
     }
@@ -513,6 +528,10 @@ impl Wanted {
     fn name(&self) -> PartitionName {
         PartitionName { topic: self.topic.name.clone(), partition: self.partition.index }
     }
+}
+
+fn name_of(replica: &Replica) -> PartitionName {
+    PartitionName { topic: replica.topic().to_string(), partition: replica.id().partition }
 }
 
 /// Whether `result` is final: success, or a failure that takes `dir` offline. Otherwise the process lacks something.

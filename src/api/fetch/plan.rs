@@ -7,7 +7,7 @@ use crate::cluster::Image;
 use crate::partition::bell::Bell;
 use crate::partition::progress::{Interest, Listening, Marks};
 use crate::partition::replica::{Fetched, FollowerRead, Found, Isolation, Read, Replica};
-use crate::types::{BrokerId, ErrorCode};
+use crate::types::{BrokerId, ErrorCode, Offset};
 use crate::wire::fetch_response::{Endpoint, PartitionReply, TopicReply};
 use crate::wire::outgoing::Chunk;
 use std::sync::Arc;
@@ -116,22 +116,26 @@ impl Plan {
         reader: Reader,
     ) -> Part {
         let max_bytes = (wanted.max_bytes.max(0) as usize).min(self.budget.bytes.saturating_sub(self.bytes));
-        let replica = cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1));
+        let replica = match cx.topic(image, &key.0).and_then(|topic| cx.replica(topic, key.1)) {
+            Ok(replica) => replica,
+            Err(code) => return self.failed(cx, image, key, code, None),
+        };
         let at_least_one = self.bytes == 0;
-        let found = replica.clone().and_then(|replica| match reader {
+        let found = match reader {
             Reader::Consumer(isolation) => {
                 replica.read(Read { wanted: wanted.into(), max_bytes, at_least_one, isolation })
             }
             Reader::Follower { id: from, broker_epoch } => {
                 let (wanted, log_start) = (wanted.into(), wanted.log_start);
                 let read = FollowerRead { from, broker_epoch, wanted, log_start, max_bytes, at_least_one };
-                read_as_follower(cx, replica, read)
+                read_as_follower(cx, &replica, read)
             }
-        });
-        match (found, replica) {
-            (Ok(found), Ok(replica)) => part_of(key, replica, found, max_bytes),
-            (Err(code), replica) | (Ok(_), replica @ Err(code)) => {
-                self.failed(cx, image, key, (reader, code), replica.ok())
+        };
+        match found {
+            Ok(found) => part_of(key, replica, found, max_bytes),
+            Err(code) => {
+                let log_start = tells_start(reader, code).then(|| replica.marks().log_start);
+                self.failed(cx, image, key, code, log_start)
             }
         }
     }
@@ -141,10 +145,9 @@ impl Plan {
         cx: &Context,
         image: &Image,
         key: &PartitionKey,
-        (reader, code): (Reader, ErrorCode),
-        replica: Option<Arc<Replica>>,
+        code: ErrorCode,
+        log_start: Option<Offset>,
     ) -> Part {
-        let log_start = replica.filter(|_| tells_start(reader, code)).map(|replica| replica.marks().log_start);
         let current_leader = match tells_leader(cx.version(), code) {
             true => self.leaders.hint(cx, image, &key.0, key.1),
             false => None,
@@ -204,13 +207,13 @@ fn part_of(key: &PartitionKey, replica: Arc<Replica>, found: Found, max_bytes: u
 
 /// What a follower's position leads to goes to the controller. A position is a promise: nobody makes one for a broker on a
 /// listener that brokers do not use.
-fn read_as_follower(cx: &Context, replica: Arc<Replica>, read: FollowerRead) -> Result<Found, ErrorCode> {
+fn read_as_follower(cx: &Context, replica: &Arc<Replica>, read: FollowerRead) -> Result<Found, ErrorCode> {
     if !cx.is_among_brokers() {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let Fetched { found, wants } = replica.read_as_follower(read, cx.now().mono);
     if let Some(change) = wants {
-        cx.node.isr.propose(replica, change);
+        cx.node.isr.propose(replica.clone(), change);
     }
     found
 }

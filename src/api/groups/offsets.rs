@@ -144,11 +144,7 @@ impl Api for OffsetFetchRequest {
 
 type Handle = std::sync::Arc<crate::coordinator::group::groups::Groups>;
 
-async fn fetch_one(
-    groups: Handle,
-    metadata: Metadata,
-    question: FetchOffsets,
-) -> (FetchOffsets, FetchReply) {
+async fn fetch_one(groups: Handle, metadata: Metadata, question: FetchOffsets) -> (FetchOffsets, FetchReply) {
     let mut reply = groups.fetch(question.clone()).await;
     reply.iter_mut().flatten().for_each(|topic| forget_another(&metadata.image(), topic));
     (question, reply)

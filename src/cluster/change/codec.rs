@@ -90,11 +90,7 @@ const PARTITION_MOVING: (u16, u8) = (7, 2);
 const NO_BLANKS: [u8; 1] = [0];
 
 /// Without the last `empty` lists.
-fn shortened(
-    partition: &PartitionChanged,
-    (kind, version): (u16, u8),
-    empty: usize,
-) -> (u16, u8, Vec<u8>) {
+fn shortened(partition: &PartitionChanged, (kind, version): (u16, u8), empty: usize) -> (u16, u8, Vec<u8>) {
     let mut payload = to_bytes(partition);
     payload.truncate(payload.len() - empty);
     (kind, version, payload)

@@ -55,15 +55,16 @@ impl GroupMachine {
 
     /// A topic may have been deleted while nobody led this partition.
     pub(super) fn topics_are(&mut self, topics: &Topics, now: Now) {
-        let is_old = |commit: &OffsetCommit| now.wall.0.saturating_sub(commit.committed_at.0) > KNOWN_AFTER_MS;
+        let is_old =
+            |commit: &OffsetCommit| now.wall.0.saturating_sub(commit.committed_at.0) > KNOWN_AFTER_MS;
         let is_gone = |name: &str, commit: &OffsetCommit| match topics.by_name(name) {
             Some(topic) => !commit.topic_id.is_nil() && commit.topic_id != topic.id,
             None => true,
         };
         for (group, committed) in self.offsets.all() {
-            let commits = committed.iter().flat_map(|(name, partitions)| {
-                partitions.values().map(move |placed| (name, &placed.commit))
-            });
+            let commits = committed
+                .iter()
+                .flat_map(|(name, partitions)| partitions.values().map(move |placed| (name, &placed.commit)));
             let gone = commits.filter(|(name, commit)| is_old(commit) && is_gone(name, commit));
             let gone: BTreeSet<_> = gone.map(|(name, commit)| (name.clone(), commit.topic_id)).collect();
             if !gone.is_empty() {

@@ -123,7 +123,8 @@ impl Replica {
     /// Cuts the log. Returns its end. Blocks.
     pub(in crate::partition) fn cut(&self, asked: Asked, cut: Cut, now: Now) -> Result<Offset, ErrorCode> {
         let mut inner = self.inner.lock();
-        inner.vouches_below = Offset::MAX;
+        // Until it is done, nobody knows what is left of it.
+        let vouches_below = std::mem::replace(&mut inner.vouches_below, Offset::MAX);
         inner.check_asked(asked)?;
         let (to, high_watermark) = (inner.cut_offset(cut), inner.state.high_watermark());
         let done = match cut {
@@ -131,7 +132,10 @@ impl Replica {
             Cut::RestartAt(offset) => inner.log.truncate_fully_and_start_at(offset, now),
         };
         self.settle(&mut inner);
-        done.map_err(|error| self.storage_error(&mut inner, &error))?;
+        if let Err(error) = done {
+            inner.vouches_below = vouches_below;
+            return Err(self.storage_error(&mut inner, &error));
+        }
         let log_end = inner.log.log_end_offset();
         if log_end < high_watermark {
             tracing::warn!(partition = %self.name(), log_end, high_watermark, "the leader lacks records that were committed");

@@ -156,6 +156,12 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether its log failed in a directory that works: the process lacked something, descriptors perhaps. It may be opened
+    /// again.
+    pub(in crate::partition) fn is_to_be_reopened(&self) -> bool {
+        self.reader.has_failed() && self.dir.is_online()
+    }
+
     /// The directory its files are in.
     pub fn path(&self) -> PathBuf {
         self.inner.lock().log.dir()

@@ -3,6 +3,7 @@
 use super::trio::Truth;
 use super::*;
 use crate::cluster::change::BrokerFencingChanged;
+use crate::partition::cut;
 use crate::partition::replica::{Asked, Fetched, FollowerRead, LeaderMarks};
 
 /// Broker 1, where `leader` leads and is alone in sync.
@@ -94,4 +95,34 @@ fn a_leader_that_shuts_down_admits_who_is_to_take_over() {
     };
     let wants = life.replica(TOPIC).read_as_follower(read, NOW.mono).wants;
     assert_eq!(wants.map(|change| change.isr), Some(vec![(1, 1), (2, 2)]));
+}
+
+#[test]
+fn a_log_that_failed_in_a_sound_directory_is_opened_again() {
+    let disk = Arc::new(FaultDisk::new(24));
+    let mut life = begin(&disk, 2, &[]);
+    let replica = life.replica(TOPIC);
+    let mut batch = BatchBuilder::new(Compression::NONE);
+    batch.push(NOW.wall.0, None, Some(b"a"), &[]);
+    let records = batch.finish().unwrap().to_bytes();
+    let marks = LeaderMarks { high_watermark: 0, log_start: 0 };
+    assert_eq!(replica.append_fetched(Asked { epoch: 0, offset: 0 }, &records, marks, NOW), Ok(1));
+    disk.inject(breaks(Op::Open, "/data", Errno::MFILE));
+    let asked = Asked { epoch: 0, offset: 1 };
+    cut::truncate_by_epoch(&life.table, &replica, asked, (-1, 0), NOW).unwrap_err();
+    assert!(replica.position(0).is_err() && life.dirs.all()[0].is_online());
+    assert!(life.reconciler.is_waiting());
+    disk.heal();
+    while life.roles.try_recv().is_ok() {}
+    life.reconciler.reconcile(led_by(2, 0, &[]), NOW);
+    assert!(matches!(life.roles.try_recv().unwrap().role, Role::Gone));
+    assert!(matches!(life.roles.try_recv().unwrap().role, Role::Follows { .. }));
+    assert!(!life.reconciler.is_waiting());
+    let offset = life.replica(TOPIC).position(0).unwrap().offset;
+    let asked = Asked { epoch: 0, offset };
+    assert_eq!(cut::truncate_by_epoch(&life.table, &life.replica(TOPIC), asked, (-1, 0), NOW), Ok(0));
+    assert_eq!(
+        life.replica(TOPIC).append_fetched(Asked { epoch: 0, offset: 0 }, &records, marks, NOW),
+        Ok(1)
+    );
 }

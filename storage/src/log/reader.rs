@@ -47,6 +47,11 @@ impl LogReader {
         LogReader { shared }
     }
 
+    /// A write or sync failed: nothing but reading goes on.
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed()
+    }
+
     /// The log as it is now.
     pub fn view(&self) -> Arc<LogView> {
         self.shared.view.load_full()

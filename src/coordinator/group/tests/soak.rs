@@ -181,9 +181,10 @@ impl World {
             Op::DeleteGroup { group } => {
                 (None, Command::DeleteGroup(DeleteGroup { group: format!("g{group}") }))
             }
-            Op::TopicDeleted { topic } => {
-                (None, Command::TopicsDeleted(TopicsDeleted { topics: vec![(format!("t{topic}"), Uuid::nil())] }))
-            }
+            Op::TopicDeleted { topic } => (
+                None,
+                Command::TopicsDeleted(TopicsDeleted { topics: vec![(format!("t{topic}"), Uuid::nil())] }),
+            ),
             Op::Advance { .. } | Op::Refuse | Op::Restart => return None,
         })
     }
