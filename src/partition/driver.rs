@@ -42,7 +42,10 @@ pub async fn run(
         }
         loop {
             tokio::select! {
-                Ok(()) = images.changed() => break,
+                changed = images.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(RETRY) => if reconciler.is_waiting() { break },
                 _ = stop.wait_for(|stop| *stop) => return,
             }

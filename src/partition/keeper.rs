@@ -3,7 +3,7 @@
 use super::checkpoint;
 use super::reconcile::Doomed;
 use super::table::Table;
-use crate::config::{BrokerConfig, Overrides, TopicConfig};
+use crate::config::BrokerConfig;
 use crate::seam::{self, Clock};
 use crate::types::{Mono, Now, Uuid};
 use std::collections::HashMap;
@@ -154,10 +154,7 @@ impl Keeper {
         while let Ok(doomed) = self.doomed.try_recv() {
             self.state.waiting.push(doomed);
         }
-        let delay = Duration::from_millis(
-            TopicConfig::resolve(&self.config, &Overrides::new()).file_delete_delay_ms.max(0) as u64,
-        );
-        let is_due = |doomed: &mut Doomed| now.mono.since(doomed.at.mono) >= delay;
+        let is_due = |doomed: &mut Doomed| doomed.due <= now.mono;
         for doomed in self.state.waiting.extract_if(.., is_due) {
             if let Err(error) = doomed.dir.run(|disk| disk.remove(&doomed.path)) {
                 tracing::warn!(path = %doomed.path.display(), %error, "a deleted partition could not be unlinked");

@@ -16,13 +16,14 @@ use crate::cluster::Image;
 use crate::cluster::image::{Broker, Brokers, PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::seam;
-use crate::types::{BrokerId, LeaderEpoch, Now, TopicPartition, Uuid};
+use crate::types::{BrokerId, LeaderEpoch, Mono, Now, TopicPartition, Uuid};
 use config::Configs;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use stock::{Stock, Stocked};
 use storage::checkpoint::{CheckpointError, read_topic_id, write_topic_id};
 use storage::dirs::{DirHandle, DirKind, LogDirs, PartitionName};
@@ -91,7 +92,8 @@ pub struct Parts {
 pub struct Doomed {
     pub dir: Arc<DirHandle>,
     pub path: PathBuf,
-    pub at: Now,
+    /// When the topic's `file.delete.delay.ms` is over.
+    pub due: Mono,
 }
 
 /// The one writer of the [`Table`].
@@ -407,7 +409,8 @@ impl Reconciler {
 
     /// Puts a partition aside; false if that failed.
     fn retire(&self, replica: &Replica, is_deleted: bool, now: Now) -> bool {
-        let aside = Aside::new(replica.dir(), &name_of(replica), is_deleted);
+        let fate = Fate::of(is_deleted, replica.delete_delay());
+        let aside = Aside::new(replica.dir(), &name_of(replica), fate);
         let renamed = replica.retire(&aside.path).map_err(|error| error.to_string());
         self.put_away(aside, renamed, now)
     }
@@ -425,9 +428,14 @@ impl Reconciler {
         }
     }
 
-    fn doom(&self, dir: &Arc<DirHandle>, path: PathBuf, at: Now) {
+    fn doom(&self, dir: &Arc<DirHandle>, path: PathBuf, due: Mono) {
         // Nobody listens only while the broker stops; the next start finds the directory by its name.
-        let _ = self.parts.doomed.send(Doomed { dir: dir.clone(), path, at });
+        let _ = self.parts.doomed.send(Doomed { dir: dir.clone(), path, due });
+    }
+
+    /// When what is put aside at `now` may be unlinked.
+    fn due(&self, topic: &str, now: Now) -> Mono {
+        now.mono.plus(self.configs.settings(topic).delete_delay())
     }
 
     /// Puts aside what the directories held at the start and the first image does not place there.
@@ -439,7 +447,10 @@ impl Reconciler {
         for found in found {
             let id = read_topic_id(&*self.parts.env.disk, &found.path).ok().flatten();
             match found.kind {
-                DirKind::Delete => self.doom(&found.dir, found.path.clone(), now),
+                DirKind::Delete => {
+                    let due = self.due(&found.name.topic, now);
+                    self.doom(&found.dir, found.path.clone(), due);
+                }
                 DirKind::Current if !self.is_placed(image, id, &found.name, &found.dir) => {
                     let may_be_deleted = id.is_some_and(|id| {
                         image.topics.is_deleted(id) || self.is_released(image, id, &found.name, &found.dir)
@@ -481,7 +492,8 @@ impl Reconciler {
         is_deleted: bool,
         now: Now,
     ) -> bool {
-        let aside = Aside::new(dir, name, is_deleted);
+        let fate = Fate::of(is_deleted, self.configs.settings(&name.topic).delete_delay());
+        let aside = Aside::new(dir, name, fate);
         let renamed = dir.run(|disk| {
             disk.rename(path, &aside.path)?;
             disk.sync_dir(dir.path())
@@ -491,9 +503,9 @@ impl Reconciler {
 
     fn put_away(&self, aside: Aside, renamed: Result<(), String>, now: Now) -> bool {
         let path = aside.path.display().to_string();
-        match renamed {
-            Ok(()) if aside.is_deleted => self.doom(&aside.dir, aside.path, now),
-            Ok(()) => {
+        match renamed.map(|()| aside.fate) {
+            Ok(Fate::Deleted { delay }) => self.doom(&aside.dir, aside.path, now.mono.plus(delay)),
+            Ok(Fate::Kept) => {
                 tracing::warn!(path, "the cluster does not place this partition here; it is kept aside")
             }
             Err(error) => {
@@ -509,14 +521,31 @@ impl Reconciler {
 struct Aside {
     dir: Arc<DirHandle>,
     path: PathBuf,
-    is_deleted: bool,
+    fate: Fate,
+}
+
+/// What becomes of a directory that was put aside.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// `delay` is the topic's `file.delete.delay.ms`.
+    Deleted { delay: Duration },
+    Kept,
+}
+
+impl Fate {
+    fn of(is_deleted: bool, delay: Duration) -> Fate {
+        if is_deleted { Fate::Deleted { delay } } else { Fate::Kept }
+    }
 }
 
 impl Aside {
-    fn new(dir: &Arc<DirHandle>, name: &PartitionName, is_deleted: bool) -> Aside {
-        let kind = if is_deleted { DirKind::Delete } else { DirKind::Stray };
+    fn new(dir: &Arc<DirHandle>, name: &PartitionName, fate: Fate) -> Aside {
+        let kind = match fate {
+            Fate::Deleted { .. } => DirKind::Delete,
+            Fate::Kept => DirKind::Stray,
+        };
         let path = dir.path().join(name.suffixed(kind, Uuid::new_v4()));
-        Aside { dir: dir.clone(), path, is_deleted }
+        Aside { dir: dir.clone(), path, fate }
     }
 }
 

@@ -44,7 +44,8 @@ impl Configs {
             Err(error) => tracing::warn!(%error, "the dynamic broker configuration is not acted on"),
         }
         self.resolve(image);
-        for replica in table.all() {
+        // A topic that is gone goes as it was configured.
+        for replica in table.all().into_iter().filter(|one| image.topics.by_id(one.id().topic).is_some()) {
             replica.configure(self.settings(replica.topic()));
         }
     }

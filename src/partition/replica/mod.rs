@@ -28,6 +28,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
+use std::time::Duration;
 use storage::dirs::DirHandle;
 use storage::log::{LogError, LogReader, LogWriter};
 
@@ -153,6 +154,11 @@ impl Replica {
         inner.log.set_config(settings.log.clone());
         self.settings.store(settings);
         self.settle(&mut inner);
+    }
+
+    /// `file.delete.delay.ms`
+    pub fn delete_delay(&self) -> Duration {
+        self.settings.load().delete_delay()
     }
 
     /// Whether this broker may answer as leader for a client that knows `epoch` (-1: does not say).

@@ -1,6 +1,7 @@
 //! What of the topic's configuration a replica acts on.
 
 use crate::config::{Compression, CompressionType, TimestampType, TopicConfig};
+use std::time::Duration;
 use storage::compress;
 use storage::log::LogConfig;
 use storage::validate::Rules;
@@ -33,6 +34,13 @@ impl Settings {
             min_insync: topic.min_insync_replicas.max(1) as usize,
             may_delete: topic.delete,
         }
+    }
+}
+
+impl Settings {
+    /// `file.delete.delay.ms`
+    pub fn delete_delay(&self) -> Duration {
+        Duration::from_millis(self.log.file_delete_delay_ms)
     }
 }
 

@@ -3,7 +3,7 @@
 mod pair;
 pub(crate) mod trio;
 
-use super::reconcile::{Parts, Reconciler, Role, RoleChange};
+use super::reconcile::{Doomed, Parts, Reconciler, Role, RoleChange};
 use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
 use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
@@ -39,6 +39,7 @@ pub(crate) struct Life {
     pub table: Arc<Table>,
     dirs: Arc<LogDirs>,
     pub roles: mpsc::UnboundedReceiver<RoleChange>,
+    doomed: mpsc::UnboundedReceiver<Doomed>,
 }
 
 impl Life {
@@ -64,7 +65,7 @@ impl Life {
         meanwhile();
         let (dirs, table) = (Arc::new(dirs), Arc::<Table>::default());
         let (roles_out, roles) = mpsc::unbounded_channel();
-        let (doomed, _) = mpsc::unbounded_channel();
+        let (doomed_out, doomed) = mpsc::unbounded_channel();
         let files = Arc::new(FileCache::new(disk.clone(), 100));
         let reconciler = Reconciler::new(Parts {
             me,
@@ -73,9 +74,9 @@ impl Life {
             table: table.clone(),
             config: Arc::new(BrokerConfig::default()),
             roles: roles_out,
-            doomed,
+            doomed: doomed_out,
         });
-        Life { reconciler: reconciler.unwrap(), table, dirs, roles }
+        Life { reconciler: reconciler.unwrap(), table, dirs, roles, doomed }
     }
 
     pub fn replica(&self, topic: Uuid) -> Arc<Replica> {

@@ -126,3 +126,12 @@ fn a_log_that_failed_in_a_sound_directory_is_opened_again() {
         Ok(1)
     );
 }
+
+#[test]
+fn a_deleted_topic_is_unlinked_after_its_own_delay() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(25)));
+    let delayed = [created(TOPIC, 0), vec![set(("file.delete.delay.ms", "5"))]].concat();
+    life.reconciler.reconcile(image(1, &delayed), NOW);
+    life.reconciler.reconcile(image(2, &[created(TOPIC, 0), vec![deleted(TOPIC)]].concat()), NOW);
+    assert_eq!(life.doomed.try_recv().unwrap().due, NOW.mono.plus(Duration::from_millis(5)));
+}
