@@ -95,6 +95,7 @@ commands! {
     16, 1, ElectLeaders;
     17, 1, RebalanceLeaders;
     18, 1, AlterReassignments;
+    19, 1, ConfirmReleases;
 }
 
 /// The bytes of a command.

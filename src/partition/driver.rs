@@ -1,8 +1,8 @@
 //! Feeds the reconciler with images.
 
-use super::reconcile::Reconciler;
+use super::reconcile::{Confirmed, Reconciler};
 use crate::cluster::Metadata;
-use crate::cluster::controller::ConfirmDeletions;
+use crate::cluster::controller::{Command, ConfirmDeletions, ConfirmReleases};
 use crate::seam::{self, Clock};
 use crate::types::{BrokerId, Uuid};
 use std::time::Duration;
@@ -53,14 +53,19 @@ pub async fn run(
     }
 }
 
-/// Says that nothing is left here of these topics. A refusal does no harm: it is said again with the next image.
-fn confirm(metadata: &Metadata, broker: BrokerId, broker_epoch: i64, topics: Vec<Uuid>) {
-    if topics.is_empty() {
-        return;
+/// Says of what nothing is left here. A refusal does no harm: it is said again with the next image.
+fn confirm(metadata: &Metadata, broker: BrokerId, broker_epoch: i64, confirmed: Confirmed) {
+    let Confirmed { topics, replicas } = confirmed;
+    if !topics.is_empty() {
+        confirm_one(metadata.clone(), ConfirmDeletions { broker, broker_epoch, topics });
     }
-    let metadata = metadata.clone();
+    if !replicas.is_empty() {
+        confirm_one(metadata.clone(), ConfirmReleases { broker, broker_epoch, replicas });
+    }
+}
+
+fn confirm_one<C: Command<Answer = ()>>(metadata: Metadata, confirmed: C) {
     tokio::spawn(async move {
-        let confirmed = ConfirmDeletions { broker, broker_epoch, topics };
         if let Err(code) = metadata.submit(confirmed).await {
             tracing::debug!(?code, "deletions were not confirmed");
         }

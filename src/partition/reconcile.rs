@@ -6,13 +6,17 @@
 //! was released by a reassignment; what else has no place here is renamed `-stray` and kept.
 
 mod config;
+mod confirm;
 mod stock;
+
+pub use confirm::Confirmed;
 
 use super::checkpoint;
 use super::replica::{Marked, Replica, Settings};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
+use crate::cluster::controller::Released;
 use crate::cluster::image::{Broker, Brokers, PartitionImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::seam;
@@ -105,6 +109,8 @@ pub struct Reconciler {
     is_first: bool,
     /// Deleted topics of which something could not be put aside: they are not confirmed as gone.
     stuck: HashSet<Uuid>,
+    /// Replicas that were here, as the image says.
+    released: BTreeSet<Released>,
     /// Logs that went, by directory id: the checkpoints still speak of them.
     struck: HashMap<Uuid, BTreeSet<PartitionName>>,
     /// Logs were opened whose recovery points on the disk may be too high.
@@ -123,8 +129,17 @@ impl Reconciler {
     pub fn new(parts: Parts) -> io::Result<Reconciler> {
         let stock = Stock::take(&parts.dirs)?;
         let configs = Configs::new(parts.config.clone());
-        let (seen, stuck, struck) = (Arc::default(), HashSet::new(), HashMap::new());
-        Ok(Reconciler { parts, configs, stock, seen, is_first: true, stuck, struck, is_unlowered: false })
+        Ok(Reconciler {
+            parts,
+            configs,
+            stock,
+            seen: Arc::default(),
+            is_first: true,
+            stuck: HashSet::new(),
+            released: BTreeSet::new(),
+            struck: HashMap::new(),
+            is_unlowered: false,
+        })
     }
 
     /// Whether every directory was marked as cleanly stopped, and still works.
@@ -132,8 +147,8 @@ impl Reconciler {
         self.stock.is_clean() && self.parts.dirs.all().iter().all(|dir| dir.is_online())
     }
 
-    /// Acts on `image`. Returns the deleted topics of which nothing is left here. Blocks.
-    pub fn reconcile(&mut self, image: Arc<Image>, now: Now) -> Vec<Uuid> {
+    /// Acts on `image`. Returns of what nothing is left here. Blocks.
+    pub fn reconcile(&mut self, image: Arc<Image>, now: Now) -> Confirmed {
         let seen = std::mem::replace(&mut self.seen, image.clone());
         self.configs.update(&image, &self.parts.table);
         let is_first = std::mem::take(&mut self.is_first);
@@ -142,6 +157,7 @@ impl Reconciler {
         }
         self.close_failed();
         let mut delta = image.topics.delta_since(&seen.topics);
+        self.note_released(&delta);
         self.add_waiting(&image, &mut delta.changed);
         // First what goes, then what comes: a topic made again needs the name of the directory.
         for topic in delta.gone.iter().filter_map(|id| seen.topics.by_id(*id)) {
@@ -160,7 +176,7 @@ impl Reconciler {
         if self.is_unlowered && !self.lower_recovery_points() {
             // Nothing leads before: the next time begins from the same image.
             self.seen = seen;
-            return vec![];
+            return Confirmed::default();
         }
         self.is_unlowered = false;
         self.assume_all(&delta.changed, &seen, &image, now);
@@ -194,15 +210,6 @@ impl Reconciler {
         let mut waiting = self.parts.table.waiting();
         changed.iter().for_each(|topic| _ = waiting.remove(&topic.id));
         changed.extend(waiting.iter().filter_map(|id| image.topics.by_id(*id)).cloned());
-    }
-
-    /// With a directory away, nobody can say that nothing is left.
-    fn confirmed(&self, image: &Image) -> Vec<Uuid> {
-        let dirs = &self.parts.dirs;
-        if !dirs.broken_at_start().is_empty() || dirs.all().iter().any(|dir| !dir.is_online()) {
-            return vec![];
-        }
-        image.topics.deletions_of(self.parts.me).filter(|id| !self.stuck.contains(id)).collect()
     }
 
     /// A log that recovery cut may end below its recovery point: the checkpoint must not vouch for what is appended there
@@ -528,7 +535,9 @@ struct Aside {
 #[derive(Clone, Copy)]
 enum Fate {
     /// `delay` is the topic's `file.delete.delay.ms`.
-    Deleted { delay: Duration },
+    Deleted {
+        delay: Duration,
+    },
     Kept,
 }
 

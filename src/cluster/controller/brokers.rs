@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::leadership::{settle_replicas_of, settle_started};
 use super::rules::min_insync_of_all;
-use super::{Command, Decision, Inputs};
+use super::{Command, Decision, Inputs, releases};
 use crate::cluster::Image;
 use crate::cluster::change::*;
 use crate::cluster::image::{Broker, Feature, Listener};
@@ -195,6 +195,8 @@ impl Command for UnregisterBroker {
         draft.add(
             held.map(|id| Change::DeletionConfirmed(DeletionConfirmed { id, broker: self.id })).collect(),
         );
+        let released = releases::forget(image, draft.image(), self.id);
+        draft.add(released);
         Ok((draft.into_changes(), ()))
     }
 }

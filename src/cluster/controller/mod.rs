@@ -18,6 +18,7 @@ mod producer_ids;
 #[cfg(test)]
 mod properties;
 mod reassignments;
+mod releases;
 mod replicas;
 mod rules;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use elect_leaders::{ElectLeaders, RebalanceLeaders};
 pub use names::{is_reserved, name_fault};
 pub use producer_ids::{AllocateProducerIds, ProducerIds};
 pub use reassignments::{AlterReassignments, Reassignment};
+pub use releases::{ConfirmReleases, Released};
 
 use super::forward::Numbered;
 use super::{Change, Image};

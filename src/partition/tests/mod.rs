@@ -9,6 +9,7 @@ use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
 use crate::cluster::Image;
 use crate::cluster::change::{Change, ConfigSet, PartitionChanged, TopicCreated, TopicDeleted};
+use crate::cluster::controller::Released;
 use crate::cluster::image::{self, PartitionImage};
 use crate::config::BrokerConfig;
 use crate::seam::Clock;
@@ -213,7 +214,7 @@ fn a_topic_made_again_under_its_name_starts_empty() {
         created(again, 0),
     ];
     let confirmed = life.reconciler.reconcile(image(2, &deleted.concat()), NOW);
-    assert_eq!(confirmed, [TOPIC]);
+    assert_eq!(confirmed.topics, [TOPIC]);
     assert_eq!(read_all(&life.replica(again)).len(), 0);
     assert!(life.names().iter().any(|name| name.ends_with("-delete")), "{:?}", life.names());
 }
@@ -330,7 +331,9 @@ fn a_replica_that_moved_away_is_deleted_only_if_the_log_released_it() {
             drop(life);
             life = Life::begin(&disk);
         }
-        life.reconciler.reconcile(image(2, &moved(released)), NOW);
+        let confirmed = life.reconciler.reconcile(image(2, &moved(released)), NOW);
+        let gone = Released { topic: TOPIC, partition: 0, directory: Uuid::from_u128(1) };
+        assert_eq!(confirmed.replicas, Vec::from_iter(released.then_some(gone)));
         let at = TopicPartition { topic: TOPIC, partition: 0 };
         assert_eq!(life.table.get(at).err(), Some(ErrorCode::NotLeaderOrFollower));
         let suffix = if released { "-delete" } else { "-stray" };

@@ -85,6 +85,11 @@ pub(super) fn submit(world: &mut World, verb: &str, rest: &str, items: &str) -> 
             let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
             world.submit(ConfirmDeletions { broker, broker_epoch, topics }, nothing)
         }
+        "confirm-releases" => {
+            let (broker, broker_epoch) = (broker(&words), epoch(&words, world));
+            let replicas = items.iter().map(|item| released(item, world)).collect();
+            world.submit(ConfirmReleases { broker, broker_epoch, replicas }, nothing)
+        }
         "reassign" => {
             let command = reassign(&words, &items);
             let asked = command.partitions.clone();
@@ -135,6 +140,13 @@ fn alter_partition(words: &Words<'_>, items: &[Words<'_>], world: &World) -> Alt
     };
     let partitions = items.iter().map(proposal).collect();
     AlterPartition { broker: broker(words), epoch: epoch(words, world), partitions }
+}
+
+/// `topic/3 dir=31`
+fn released(item: &Words<'_>, world: &World) -> Released {
+    let (topic, partition) = topic_partition(item.0[0]);
+    let directory = output::directory_id(item.number("dir").expect("dir"));
+    Released { topic: world.topic(&topic).id, partition, directory }
 }
 
 /// `topic/3 to=1,2`, or without `to` to cancel.
