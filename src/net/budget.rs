@@ -8,6 +8,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use crate::wire::frame::Hold;
 use kafka_protocol::messages::ApiKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -113,6 +114,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl Charge {
+    /// Given back when nobody holds it any more; `None` of nothing.
+    pub fn hold(self) -> Option<Hold> {
+        (self.taken.is_some() || self.overdrawn.is_some()).then(|| Arc::new(self) as Hold)
+    }
+
     fn add(&mut self, permit: OwnedSemaphorePermit, units: u32) {
         self.units = units;
         match &mut self.taken {

@@ -118,9 +118,10 @@ impl Connection {
     ) -> Result<(), End> {
         // Endless requests of one client, each answered at once, must not keep a thread to themselves.
         consume_budget().await;
-        // Charged until the handler is done; what it parks holds no request bytes.
-        let (bytes, _charge) = self.next_frame(reader, input, output).await?;
-        let frame = Frame::read(bytes)?;
+        // Charged until the handler is done; what it parks holds no request bytes, or holds the charge.
+        let (bytes, charge) = self.next_frame(reader, input, output).await?;
+        let hold = charge.hold();
+        let frame = Frame { hold: hold.clone(), ..Frame::read(bytes)? };
         self.patience.renew();
         let outgoing = self.handled(pin!(service.call(self.peer.clone(), frame)), output).await?;
         match outgoing {

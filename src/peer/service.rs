@@ -7,6 +7,7 @@ use super::quorum_admin::QuorumAdmin;
 use super::{COMMAND, HELLO, JOIN, PULSE, QUORUM, RAFT, VERSION};
 use crate::cluster::Metadata;
 use crate::types::{BrokerId, Uuid};
+use crate::wire::frame::Hold;
 use crate::wire::{Chunk, Chunks, Frame, Outgoing, Peer};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -32,7 +33,7 @@ pub struct Service {
 impl Service {
     /// Serves one request of another node.
     pub async fn serve(&self, peer: Arc<Peer>, frame: Frame) -> Outgoing {
-        let Frame { header, body } = frame;
+        let Frame { header, body, hold } = frame;
         if header.version != VERSION {
             return Outgoing::Close("another release's version of a private API");
         }
@@ -41,11 +42,11 @@ impl Service {
             HELLO => reply(id, decode::<Hello>(&body).map(|hello| encode(&self.known(&hello)))),
             PULSE => reply(id, decode::<Pulse>(&body).map(|pulse| encode(&self.pulse(&peer, pulse)))),
             RAFT => match unsealed(body, self.member) {
-                Ok((from, message)) => self.raft(&peer, id, from, message),
+                Ok((from, message)) => self.raft(&peer, id, from, message, hold),
                 Err(refusal) => reply(id, Some(refusal)),
             },
             COMMAND => match unsealed(body, self.member) {
-                Ok((_, command)) => self.command(id, command),
+                Ok((_, command)) => self.command(id, command, hold),
                 Err(refusal) => reply(id, Some(refusal)),
             },
             QUORUM => match unsealed(body, self.member) {
@@ -85,15 +86,21 @@ impl Service {
     }
 
     /// Messages are answered side by side: one that waits for the disk holds up no heartbeat.
-    fn raft(&self, peer: &Peer, id: i32, from: u64, message: Bytes) -> Outgoing {
+    fn raft(&self, peer: &Peer, id: i32, from: u64, message: Bytes, hold: Option<Hold>) -> Outgoing {
         self.tie(peer, Tie::Member(from));
         let quorum = self.quorum.clone();
-        later(id, async move { quorum.answer(message).await.map(|answer| taken(&answer)) })
+        later(id, async move {
+            let _charged = hold;
+            quorum.answer(message).await.map(|answer| taken(&answer))
+        })
     }
 
-    fn command(&self, id: i32, command: Bytes) -> Outgoing {
+    fn command(&self, id: i32, command: Bytes, hold: Option<Hold>) -> Outgoing {
         let metadata = self.metadata.clone();
-        later(id, async move { Some(taken(&metadata.answer(command).await)) })
+        later(id, async move {
+            let _charged = hold;
+            Some(taken(&metadata.answer(command).await))
+        })
     }
 
     fn join(&self, id: i32, join: Join) -> Outgoing {

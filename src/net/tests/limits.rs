@@ -110,6 +110,26 @@ async fn held_requests_keep_others_out_until_they_are_handled() {
 }
 
 #[tokio::test]
+async fn what_is_kept_beyond_its_handler_is_charged_for_as_long() {
+    let toy = Toy::default();
+    let (_server, address) = serve(tight(), &toy);
+    let mut brokers = Vec::new();
+    for id in 0..4 {
+        let mut broker = Client::connect(address).await;
+        broker.send(&peer_request(id, &vec![b'h'; 60_000])).await;
+        brokers.push(broker);
+    }
+    // One within the reserve, one in overdraft.
+    until(|| toy.begun.load(Ordering::SeqCst) == 2).await;
+    assert!(soon(Client::connect(address).await.ask(9, b"n")).await.is_some());
+    assert_eq!(toy.begun.load(Ordering::SeqCst), 3);
+    (0..4).for_each(|id| toy.open(id));
+    for broker in &mut brokers {
+        assert!(soon(broker.reply()).await.is_some());
+    }
+}
+
+#[tokio::test]
 async fn claims_without_bytes_cost_nobody_anything() {
     let (server, address) = serve(tight(), &Toy::default());
     let mut idlers = Vec::new();

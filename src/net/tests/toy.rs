@@ -1,6 +1,7 @@
 //! The toy service, and a client for it.
 //!
-//! A request's first byte says what becomes of it: `n` answered now, `l` later, once its gate opens, `e` likewise, but nothing comes of it, `w` waits for
+//! A request's first byte says what becomes of it: `n` answered now, `l` later, once its gate opens, `h` likewise, keeping its charge for as long,
+//! `e` likewise, but nothing comes of it, `w` waits for
 //! its gate before its effect, `x` no reply, `c` close, `b` a reply of 64 KiB, `f` the toy's file.
 
 use std::collections::HashMap;
@@ -77,6 +78,11 @@ impl Toy {
             b'e' => Outgoing::Later(Box::pin(async move {
                 let _ = gate.acquire().await.unwrap();
                 Chunks::default()
+            })),
+            b'h' => Outgoing::Later(Box::pin(async move {
+                let _charged = frame.hold;
+                let _ = gate.acquire().await.unwrap();
+                reply(id, &[Chunk::Bytes(frame.body)])
             })),
             b'l' => {
                 let counted = Counted::new(&self.parked);
