@@ -65,15 +65,16 @@ const TELLS_LEADER: i16 = 16;
 
 #[test]
 fn who_fetches_at_the_wrong_broker_or_with_an_old_epoch_is_told_who_leads() {
-    let mut cluster = Cluster::start(3, &[]);
+    // One of the three has no replica.
+    let mut cluster = Cluster::start(3, &[("default.replication.factor", "2")]);
     let topic = Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
     let leads = leader(&cluster, 1, 0);
     cluster.node(leads).kill9();
     let leads = leader(&cluster, other(leads), leads);
-    let follows = (1..=3).find(|node| *node != leads && cluster.node(*node).pid().is_some()).unwrap();
+    let another = (1..=3).find(|node| *node != leads && cluster.node(*node).pid().is_some()).unwrap();
     const NOT_LEADER: i16 = 6;
     const FENCED: i16 = 74;
-    for (asked, epoch, expected) in [(follows, -1, NOT_LEADER), (leads, 0, FENCED)] {
+    for (asked, epoch, expected) in [(another, -1, NOT_LEADER), (leads, 0, FENCED)] {
         let partition = FetchPartition::default().with_current_leader_epoch(epoch);
         let asked_for = FetchTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
         let request = FetchRequest::default().with_max_bytes(1).with_topics(vec![asked_for]);

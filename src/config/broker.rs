@@ -9,6 +9,11 @@ use super::network::Network;
 use super::read::{Reader, Voter};
 use super::{HostPort, Listener, rules};
 
+/// Kafka's names for what `replica.selector.class` can choose by.
+pub(in crate::config) const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+pub(in crate::config) const RACK_AWARE_SELECTOR: &str =
+    "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 /// `process.roles`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -49,6 +54,8 @@ pub struct BrokerConfig {
     pub node_id: i32,
     pub roles: Roles,
     pub rack: Option<String>,
+    /// Consumers are sent to a replica in their rack (KIP-392).
+    pub sends_to_nearest: bool,
 
     /// All listeners to bind, the controller's included.
     pub listeners: Vec<Listener>,
@@ -171,6 +178,7 @@ impl BrokerConfig {
             node_id: read.node_id()?,
             roles: read.roles()?,
             rack: read.optional_text("broker.rack"),
+            sends_to_nearest: read.sends_to_nearest(),
             listeners: network.listeners,
             advertised_listeners: network.advertised,
             controller_listener_names: network.controller_names,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::broker::{InternalTopic, ReplicationFactor, Roles};
+use super::broker::{InternalTopic, RACK_AWARE_SELECTOR, ReplicationFactor, Roles};
 use super::check::{Invalid, Value, split_list};
 use super::layers::Layers;
 use super::listeners::{HostPort, conflict};
@@ -52,6 +52,10 @@ impl Reader<'_> {
     /// `None` if unset or empty.
     pub fn optional_text(&self, name: &'static str) -> Option<String> {
         self.layers.own_value(name).map(|value| value.to_string()).filter(|text| !text.is_empty())
+    }
+
+    pub fn sends_to_nearest(&self) -> bool {
+        self.optional_text("replica.selector.class").as_deref() == Some(RACK_AWARE_SELECTOR)
     }
 
     pub fn node_id(&self) -> Result<i32, Invalid> {

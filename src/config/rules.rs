@@ -1,5 +1,6 @@
 //! Broker settings that are right alone and may be wrong together.
 
+use super::broker::{LEADER_SELECTOR, RACK_AWARE_SELECTOR};
 use super::check::{Invalid, Value};
 use super::listeners::conflict;
 use super::read::Reader;
@@ -12,6 +13,7 @@ pub(super) fn check(read: &Reader<'_>) -> Result<(), Invalid> {
     ordered(read, "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms")?;
     connections(read)?;
     plain_text(read)?;
+    selector(read)?;
     voters(read)
 }
 
@@ -63,6 +65,18 @@ fn plain_text(read: &Reader<'_>) -> Result<(), Invalid> {
     match read.optional_text(name) {
         Some(protocol) if protocol != "PLAINTEXT" => {
             Err(conflict(name, format!("{name} is {protocol}: only PLAINTEXT is served yet")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Kafka loads any class of this name; here there are those that come with it.
+fn selector(read: &Reader<'_>) -> Result<(), Invalid> {
+    let name = "replica.selector.class";
+    match read.optional_text(name) {
+        Some(class) if ![LEADER_SELECTOR, RACK_AWARE_SELECTOR].contains(&&*class) => {
+            let why = format!("{name} is {class}: expected {LEADER_SELECTOR} or {RACK_AWARE_SELECTOR}");
+            Err(conflict(name, why))
         }
         _ => Ok(()),
     }

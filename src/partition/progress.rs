@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 /// The published marks of one partition, taken together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
-    /// Whether this broker leads, and in which epoch; a follower's reads and waits are refused.
+    /// Whether this broker leads, and in which epoch; otherwise waits are refused, and reads but those of consumers who may
+    /// read from followers.
     pub leads: bool,
+    pub follows: bool,
     pub leader_epoch: LeaderEpoch,
     pub log_start: Offset,
     pub log_end: Offset,
@@ -96,6 +98,11 @@ impl Marks {
         state::check_leader(self.leads, self.leader_epoch, epoch)
     }
 
+    /// Whether this broker may show what is committed.
+    pub fn check_reader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
+        state::check_leader(self.leads || self.follows, self.leader_epoch, epoch)
+    }
+
     pub fn of(&self, mark: Mark) -> Offset {
         match mark {
             Mark::HighWatermark => self.high_watermark,
@@ -115,7 +122,7 @@ impl Marks {
 
 impl Interest {
     fn is_met(self, before: &Marks, after: &Marks) -> bool {
-        let led = |marks: &Marks| (marks.leads, marks.leader_epoch);
+        let led = |marks: &Marks| (marks.leads, marks.follows, marks.leader_epoch);
         let committed = |marks: &Marks| (marks.high_watermark, marks.last_stable);
         led(before) != led(after)
             || self.appended && before.log_end != after.log_end
@@ -236,6 +243,7 @@ mod tests {
     fn marks(epoch: LeaderEpoch, high_watermark: Offset) -> Marks {
         Marks {
             leads: true,
+            follows: false,
             leader_epoch: epoch,
             log_start: 0,
             log_end: 100,

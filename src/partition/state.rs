@@ -70,6 +70,14 @@ pub struct Moved {
     pub wants: Option<IsrChange>,
 }
 
+/// A follower that consumers may read from; the more it is worth, the further it is, then the later it was caught up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    pub log_end: Offset,
+    pub caught_up_at: Option<Mono>,
+    pub broker: BrokerId,
+}
+
 /// The replica of one partition on broker `me`.
 #[derive(Debug)]
 pub struct State {
@@ -181,6 +189,20 @@ impl State {
         others.fold(self.extent.log_start, Offset::min)
     }
 
+    /// The others in sync that hold what lies at and behind `offset`: consumers may read it from them.
+    pub fn holders(&self, offset: Offset) -> impl Iterator<Item = Holder> {
+        let others = self.followers.iter().filter(|(id, _)| self.assignment.isr.contains(id));
+        others.filter_map(move |(id, follower)| {
+            let promised = follower.promised.filter(|one| (one.log_start..=one.offset).contains(&offset))?;
+            Some(Holder { log_end: promised.offset, caught_up_at: follower.caught_up_at, broker: *id })
+        })
+    }
+
+    /// Whether it follows somebody, and may show what is committed.
+    pub fn follows(&self) -> bool {
+        self.assignment.leader.is_some_and(|leader| leader != self.me)
+    }
+
     /// Checks that this replica may act as leader for a client that knows `epoch` (-1: does not say; KIP-320).
     pub fn check_leader(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
         check_leader(self.leads(), self.assignment.leader_epoch, epoch)
@@ -188,8 +210,7 @@ impl State {
 
     /// Checks that what was asked of the leader of `epoch` may still be acted on: this replica follows, in that epoch.
     pub fn check_follower(&self, epoch: LeaderEpoch) -> Result<(), ErrorCode> {
-        let follows = self.assignment.leader.is_some_and(|leader| leader != self.me);
-        if follows && self.assignment.leader_epoch == epoch {
+        if self.follows() && self.assignment.leader_epoch == epoch {
             Ok(())
         } else {
             Err(ErrorCode::FencedLeaderEpoch)

@@ -19,7 +19,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts so many nodes with these keys; returns when all answer.
+    /// Starts so many nodes with these keys, in whose values `{id}` is the node's; returns when all answer.
     pub fn start(count: usize, overrides: &[(&str, &str)]) -> Cluster {
         let controllers: Vec<Port> = (0..count).map(|_| Port::reserve()).collect();
         let at = controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{}", port.number()));
@@ -37,7 +37,8 @@ impl Cluster {
                 format!("offsets.topic.replication.factor={count}"),
                 format!("min.insync.replicas={}", count / 2 + 1),
             ];
-            keys.extend(overrides.iter().map(|(key, value)| format!("{key}={value}")));
+            let own = |value: &str| value.replace("{id}", &id.to_string());
+            keys.extend(overrides.iter().map(|(key, value)| format!("{key}={}", own(value))));
             Broker::prepare(port, keys)
         };
         let nodes = controllers.iter().zip(1..).map(prepare).collect();

@@ -31,6 +31,8 @@ const PARKED_PARTITIONS: usize = 100;
 /// So long at most: others may wait for the room. The client asks again.
 const CHARGED_WAIT: Duration = Duration::from_secs(5);
 
+/// From here on a consumer may say where it stands, and is sent to replicas near it (KIP-392).
+const NAMES_RACK: i16 = 11;
 /// From here on a follower names its broker's epoch (KIP-903).
 const REPLICA_STATE: i16 = 15;
 
@@ -51,7 +53,9 @@ impl Api for FetchRequest {
             Err(code) => return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), code))),
         };
         let max_bytes = self.max_bytes.clamp(0, most_bytes) as usize;
+        let names_rack = reader.is_consumer() && !self.rack_id.is_empty() && cx.node.config.sends_to_nearest;
         let fetch = Fetch {
+            rack: names_rack.then(|| Arc::from(&*self.rack_id)),
             wanted: wanted(asked, &mode),
             mode,
             reader,
@@ -88,6 +92,8 @@ struct Fetch {
     mode: Mode,
     wanted: Vec<(PartitionKey, Wanted)>,
     reader: Reader,
+    /// Where the consumer stands, if that matters.
+    rack: Option<Arc<str>>,
     min_bytes: usize,
     max_bytes: usize,
 }
@@ -95,9 +101,10 @@ struct Fetch {
 impl Fetch {
     fn plan(&self, cx: &Context) -> Plan {
         let image = cx.image();
-        let mut plan = Plan::new(Budget { bytes: self.max_bytes });
-        for (key, wanted) in &self.wanted {
+        let mut plan = Plan::new(Budget { bytes: self.max_bytes }, self.rack.clone());
+        for (nth, (key, wanted)) in self.wanted.iter().enumerate() {
             plan.read(cx, &image, key, *wanted, self.reader);
+            self.hasten(cx, &mut plan, nth);
         }
         plan
     }
@@ -105,7 +112,7 @@ impl Fetch {
     /// One waiter for all partitions: whichever moves wakes it, and is read anew.
     async fn wait(self, cx: Context, mut plan: Plan, patience: Duration) -> Chunks {
         let deadline = tokio::time::Instant::now() + patience;
-        let (bell, interest) = (Arc::<Bell>::default(), self.interest());
+        let (bell, interest) = (Arc::<Bell>::default(), self.interest(&cx));
         let listen = |nth| plan.listen(nth, interest, &bell);
         let mut listening: Vec<_> = (0..self.wanted.len()).map(listen).collect();
         while !plan.is_enough(self.min_bytes) {
@@ -113,6 +120,7 @@ impl Fetch {
             let image = cx.image();
             for nth in rung {
                 plan.read_again(&cx, &image, nth, self.wanted[nth].1, self.reader);
+                self.hasten(&cx, &mut plan, nth);
                 // It may be in another place now.
                 listening[nth] = plan.listen(nth, interest, &bell);
             }
@@ -120,10 +128,21 @@ impl Fetch {
         self.respond(&cx, plan)
     }
 
-    /// Something committed beyond the watermark, or appended behind what a follower has.
-    fn interest(&self) -> Interest {
-        let committed = self.reader.is_consumer();
-        Interest { appended: !committed, committed }
+    /// Something committed beyond the watermark, or appended behind what a follower has. A follower that consumers read from
+    /// hears of the watermark too.
+    fn interest(&self, cx: &Context) -> Interest {
+        let is_follower = !self.reader.is_consumer();
+        Interest { appended: is_follower, committed: !is_follower || cx.node.config.sends_to_nearest }
+    }
+
+    /// A follower that consumers read from is told of the watermark without delay (KIP-392).
+    fn hasten(&self, cx: &Context, plan: &mut Plan, nth: usize) {
+        if self.reader.is_consumer() || !cx.node.config.sends_to_nearest {
+            return;
+        }
+        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return };
+        let known = session.lock().known_watermark(&self.wanted[nth].0);
+        plan.hasten(nth, |watermark| known.is_some_and(|known| known < watermark));
     }
 
     fn respond(&self, cx: &Context, mut plan: Plan) -> Chunks {
@@ -179,7 +198,10 @@ fn reader(request: &FetchRequest, version: i16) -> Reader {
     };
     match id {
         id if id >= 0 => Reader::Follower { id, broker_epoch },
-        _ => Reader::Consumer(Isolation::from_wire(request.isolation_level)),
+        _ => Reader::Consumer {
+            isolation: Isolation::from_wire(request.isolation_level),
+            may_follow: version >= NAMES_RACK,
+        },
     }
 }
 

@@ -24,13 +24,20 @@ pub(super) struct Budget {
 /// Who fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
-    Consumer(Isolation),
-    Follower { id: BrokerId, broker_epoch: i64 },
+    Consumer {
+        isolation: Isolation,
+        /// It knows that it may have come to a follower (KIP-392).
+        may_follow: bool,
+    },
+    Follower {
+        id: BrokerId,
+        broker_epoch: i64,
+    },
 }
 
 impl Reader {
     pub fn is_consumer(&self) -> bool {
-        matches!(self, Reader::Consumer(_))
+        matches!(self, Reader::Consumer { .. })
     }
 }
 
@@ -43,6 +50,8 @@ pub(super) struct Told {
 
 pub(super) struct Plan {
     budget: Budget,
+    /// The rack to read in, where consumers are sent to replicas that are near them.
+    rack: Option<Arc<str>>,
     /// Bytes of records so far.
     bytes: usize,
     /// Bytes that are there for the reader as far as it wants them, whether or not they make whole batches.
@@ -66,9 +75,9 @@ struct Part {
 }
 
 impl Plan {
-    pub fn new(budget: Budget) -> Plan {
+    pub fn new(budget: Budget, rack: Option<Arc<str>>) -> Plan {
         let leaders = Leaders::default();
-        Plan { budget, bytes: 0, readable: 0, urgent: 0, leaders, parts: vec![] }
+        Plan { budget, rack, bytes: 0, readable: 0, urgent: 0, leaders, parts: vec![] }
     }
 
     /// Whether to answer at once: enough records, or something that the client must hear of.
@@ -93,6 +102,15 @@ impl Plan {
         let part = self.look(cx, image, &key, wanted, reader);
         self.count(&part);
         self.parts[nth] = part;
+    }
+
+    /// Has the nth partition answered at once if that is to be heard of its watermark.
+    pub fn hasten(&mut self, nth: usize, is_news: impl Fn(Offset) -> bool) {
+        let part = &mut self.parts[nth];
+        if !part.urgent && is_news(part.reply.high_watermark) {
+            part.urgent = true;
+            self.urgent += 1;
+        }
     }
 
     /// Has `bell` rung when there is something new of the nth partition.
@@ -120,10 +138,13 @@ impl Plan {
             Ok(replica) => replica,
             Err(code) => return self.failed(cx, image, key, code, None),
         };
+        let nearer = self.rack.as_ref().and_then(|rack| nearer(cx, image, &replica, wanted, rack));
         let at_least_one = self.bytes == 0;
         let found = match reader {
-            Reader::Consumer(isolation) => {
-                replica.read(Read { wanted: wanted.into(), max_bytes, at_least_one, isolation })
+            _ if nearer.is_some() => replica.read_elsewhere(wanted.into()),
+            Reader::Consumer { isolation, may_follow } => {
+                let wanted = wanted.into();
+                replica.read(Read { wanted, max_bytes, at_least_one, isolation, may_follow })
             }
             Reader::Follower { id: from, broker_epoch } => {
                 let (wanted, log_start) = (wanted.into(), wanted.log_start);
@@ -132,7 +153,12 @@ impl Plan {
             }
         };
         match found {
-            Ok(found) => part_of(key, replica, found, max_bytes),
+            Ok(found) => {
+                let mut part = part_of(key, replica, found, max_bytes);
+                part.urgent |= nearer.is_some();
+                part.reply.preferred_read_replica = nearer.unwrap_or(-1);
+                part
+            }
             Err(code) => {
                 let log_start = tells_start(reader, code).then(|| replica.marks().log_start);
                 self.failed(cx, image, key, code, log_start)
@@ -218,6 +244,19 @@ fn read_as_follower(cx: &Context, replica: &Arc<Replica>, read: FollowerRead) ->
     found
 }
 
+/// The follower that a consumer in `rack` is to read from, if that is better than here.
+fn nearer(cx: &Context, image: &Image, replica: &Replica, wanted: Wanted, rack: &str) -> Option<BrokerId> {
+    let stands_near = |id| {
+        let broker = image.brokers.get(id).filter(|broker| broker.is_active());
+        broker.filter(|broker| broker.rack.as_deref() == Some(rack))
+    };
+    if stands_near(cx.node.id).is_some() {
+        return None;
+    }
+    let is_reached = |id| stands_near(id).is_some_and(|broker| broker.listener(&cx.peer.listener).is_some());
+    replica.nearer(wanted.fetch_offset, is_reached)
+}
+
 /// A follower that is behind the log start goes on from there.
 fn tells_start(reader: Reader, code: ErrorCode) -> bool {
     !reader.is_consumer() && code == ErrorCode::OffsetOutOfRange
@@ -237,5 +276,6 @@ fn topic(key: &TopicKey) -> TopicReply {
 fn told(reply: &PartitionReply) -> Told {
     let marks = session::Told { high_watermark: reply.high_watermark, log_start: reply.log_start_offset };
     let sound = reply.error == 0 && reply.diverging_epoch.is_none();
-    Told { marks: sound.then_some(marks), has_records: !reply.records.is_empty() }
+    let has_news = !reply.records.is_empty() || reply.preferred_read_replica >= 0;
+    Told { marks: sound.then_some(marks), has_records: has_news }
 }

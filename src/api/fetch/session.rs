@@ -247,6 +247,11 @@ impl Session {
         (0..count).filter_map(at).map(|(key, known)| (key.clone(), known.wanted)).collect()
     }
 
+    /// The watermark that its reader was told last.
+    pub fn known_watermark(&self, key: &PartitionKey) -> Option<Offset> {
+        self.partitions.get(key)?.told.map(|told| told.high_watermark)
+    }
+
     /// Notes what a reply tells of one partition; true if it belongs into an incremental reply.
     /// `has_records` moves the next reading's start behind it.
     pub fn tell(&mut self, key: &PartitionKey, told: Option<Told>, has_records: bool) -> bool {

@@ -192,7 +192,6 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(0)
         .per_broker()
         .internal(),
-    text("replica.selector.class"),
     int("replica.socket.receive.buffer.bytes").default("65536"),
     int("replica.socket.timeout.ms").default("30000"),
     int("replication.quota.window.num").default("11").at_least(1),

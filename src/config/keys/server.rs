@@ -10,6 +10,9 @@ pub(super) const KEYS: &[Key] = &[
         .one_of(&["broker", "controller"])
         .doc("What this node is: a broker, a controller, or both; both if not set."),
     text("broker.rack").doc("Where this broker stands; clients see it in metadata."),
+    text("replica.selector.class").doc(
+        "Where consumers are sent: LeaderSelector, or RackAwareReplicaSelector for one in sync in their rack.",
+    ),
     list("listeners")
         .default("PLAINTEXT://localhost:9092")
         .doc("Addresses to listen on, as NAME://host:port; an empty host means all interfaces."),

@@ -227,6 +227,7 @@ impl Inner {
         let last_stable = first_unstable.map_or(high_watermark, |first| first.min(high_watermark));
         Marks {
             leads: self.state.leads(),
+            follows: self.state.follows(),
             leader_epoch: self.state.assignment().leader_epoch,
             log_start,
             log_end,

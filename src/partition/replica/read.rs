@@ -33,6 +33,8 @@ pub struct Read {
     /// Give the first batch whatever its size.
     pub at_least_one: bool,
     pub isolation: Isolation,
+    /// The reader knows that it may have come to a follower (KIP-392).
+    pub may_follow: bool,
 }
 
 /// One read by a follower.
@@ -99,12 +101,17 @@ impl Isolation {
 }
 
 impl Replica {
-    /// Reads whole batches below the watermark (or the last stable offset), if this broker leads.
+    /// Reads whole batches below the watermark (or the last stable offset), if this broker leads, or if it follows and the
+    /// reader may read from followers: what lies below a follower's own watermark is committed.
     /// An offset between the watermark and the log end is empty, not an error: after a failover a consumer may be
     /// ahead of what the new leader knows to be committed.
     pub fn read(&self, read: Read) -> Result<Found, ErrorCode> {
-        self.check_leader(read.wanted.current_epoch)?;
+        self.check_dir()?;
         let marks = self.marks();
+        match read.may_follow {
+            true => marks.check_reader(read.wanted.current_epoch)?,
+            false => marks.check_leader(read.wanted.current_epoch)?,
+        }
         let mut found = Found::nothing(&marks, self.divergence(read.wanted)?);
         if found.diverging_epoch.is_some() {
             return Ok(found);
@@ -123,6 +130,20 @@ impl Replica {
         found.stop = batches.stop;
         found.slices.extend(batches.slice);
         Ok(found)
+    }
+
+    /// The best of the followers that `is_near` names, if consumers may read from it what lies at and behind `offset`, and this
+    /// broker leads.
+    pub fn nearer(&self, offset: Offset, is_near: impl Fn(BrokerId) -> bool) -> Option<BrokerId> {
+        let inner = self.inner.lock();
+        let holders = inner.state.leads().then(|| inner.state.holders(offset)).into_iter().flatten();
+        holders.filter(|holder| is_near(holder.broker)).max().map(|holder| holder.broker)
+    }
+
+    /// Nothing, for a reader that is sent elsewhere: it is told how things stand.
+    pub fn read_elsewhere(&self, wanted: Wanted) -> Result<Found, ErrorCode> {
+        self.check_leader(wanted.current_epoch)?;
+        Ok(Found::nothing(&self.marks(), None))
     }
 
     /// Reads whole batches for a follower, which promises all below the offset it asks for: its position is noted, and the

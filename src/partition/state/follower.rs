@@ -31,7 +31,7 @@ pub(super) struct Follower {
     pub promised: Option<FollowerFetch>,
     /// The last fetch, and where the log ended then.
     last_fetch: Option<(Mono, Offset)>,
-    caught_up_at: Option<Mono>,
+    pub caught_up_at: Option<Mono>,
     /// It was caught up lately: the watermark waits for it even before it is in the ISR, or it would never get in under load.
     pub keeps_up: bool,
 }

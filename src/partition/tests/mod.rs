@@ -137,7 +137,13 @@ pub(crate) fn append(replica: &Arc<Replica>, value: &str) -> Result<Offset, Erro
 
 fn read_all(replica: &Replica) -> Bytes {
     let wanted = Wanted { offset: 0, current_epoch: -1, last_epoch: -1 };
-    let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation: Isolation::ReadUncommitted };
+    let read = Read {
+        wanted,
+        max_bytes: 1 << 20,
+        at_least_one: true,
+        isolation: Isolation::ReadUncommitted,
+        may_follow: false,
+    };
     let found = replica.read(read).unwrap();
     found.slices.iter().flat_map(|slice| slice.read().unwrap()).collect::<Vec<u8>>().into()
 }
@@ -193,7 +199,7 @@ fn a_reader_of_an_unknown_epoch_is_out_of_range() {
     let read = |last_epoch| {
         let wanted = Wanted { offset: 1, current_epoch: -1, last_epoch };
         let isolation = Isolation::ReadUncommitted;
-        let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation };
+        let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation, may_follow: false };
         life.replica(TOPIC).read(read).map(|found| found.diverging_epoch)
     };
     assert_eq!(read(3), Ok(None));

@@ -135,3 +135,41 @@ fn a_deleted_topic_is_unlinked_after_its_own_delay() {
     life.reconciler.reconcile(image(2, &[created(TOPIC, 0), vec![deleted(TOPIC)]].concat()), NOW);
     assert_eq!(life.doomed.try_recv().unwrap().due, NOW.mono.plus(Duration::from_millis(5)));
 }
+
+#[test]
+fn a_follower_shows_consumers_what_is_committed_and_nothing_above() {
+    let mut life = begin(&Arc::new(FaultDisk::new(26)), 2, &[]);
+    let replica = life.replica(TOPIC);
+    let records: Vec<u8> = (0..3)
+        .flat_map(|offset| {
+            let mut batch = BatchBuilder::new(Compression::NONE);
+            batch.push(NOW.wall.0, None, Some(b"a"), &[]);
+            let mut batch = batch.finish().unwrap();
+            batch.assign(offset, 0);
+            batch.to_bytes()
+        })
+        .collect();
+    let one = records.len() / 3;
+    let marks = |high_watermark| LeaderMarks { high_watermark, log_start: 0 };
+    let append = |offset, records: Vec<u8>, watermark| {
+        replica.append_fetched(Asked { epoch: 0, offset }, &records.into(), marks(watermark), NOW).unwrap()
+    };
+    append(0, records, 2);
+    let read = |offset, current_epoch, may_follow| {
+        let wanted = Wanted { offset, current_epoch, last_epoch: -1 };
+        let (max_bytes, isolation) = (1 << 20, Isolation::ReadUncommitted);
+        let found = replica.read(Read { wanted, max_bytes, at_least_one: true, isolation, may_follow });
+        found.map(|found| found.slices.iter().map(|slice| slice.len).sum::<usize>())
+    };
+    assert_eq!(read(0, 0, true), Ok(2 * one));
+    assert_eq!(read(2, -1, true), Ok(0), "not committed, as far as is known here");
+    assert_eq!(read(3, -1, true), Ok(0));
+    assert_eq!(read(4, -1, true), Err(ErrorCode::OffsetOutOfRange));
+    assert_eq!(read(0, -1, false), Err(ErrorCode::NotLeaderOrFollower));
+    append(3, vec![], 3);
+    assert_eq!(read(2, 0, true), Ok(one));
+    life.reconciler.reconcile(led_by(2, 1, &[]), NOW);
+    assert_eq!(read(0, 0, true), Err(ErrorCode::FencedLeaderEpoch));
+    replica.step_down();
+    assert_eq!(read(0, -1, true), Err(ErrorCode::NotLeaderOrFollower), "it follows nobody");
+}
