@@ -9,6 +9,7 @@ pub mod net;
 pub mod partition;
 pub mod peer;
 pub mod probe;
+pub mod quota;
 pub mod replica;
 pub mod seam;
 pub mod types;

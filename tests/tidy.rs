@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["types", "config"],
     &["wire", "seam"],
     &["cluster"],
-    &["peer"],
+    &["peer", "quota"],
     &["partition"],
     &["replica", "coordinator"],
     &["api"],

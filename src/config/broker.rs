@@ -36,6 +36,13 @@ pub struct InternalTopic {
     pub segment_bytes: i32,
 }
 
+/// Bounds on what is replicated of throttled replicas, in bytes each second; `i64::MAX` for no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThrottledRates {
+    pub leader: i64,
+    pub follower: i64,
+}
+
 /// What the machine adds to the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
@@ -107,6 +114,7 @@ pub struct BrokerConfig {
     pub replica_fetch_wait_max_ms: i32,
     pub replica_fetch_response_max_bytes: i32,
     pub replica_fetch_backoff_ms: i32,
+    pub replication_throttled_rates: ThrottledRates,
 
     pub log_retention_check_interval_ms: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
@@ -216,6 +224,7 @@ impl BrokerConfig {
             replica_fetch_wait_max_ms: read.int("replica.fetch.wait.max.ms"),
             replica_fetch_response_max_bytes: read.int("replica.fetch.response.max.bytes"),
             replica_fetch_backoff_ms: read.int("replica.fetch.backoff.ms"),
+            replication_throttled_rates: read.throttled_rates(),
             log_retention_check_interval_ms: read.long("log.retention.check.interval.ms"),
             log_flush_offset_checkpoint_interval_ms: read.int("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval_ms: read

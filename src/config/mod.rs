@@ -33,7 +33,7 @@ pub use layers::{Layers, Overrides};
 pub use listeners::{HostPort, Listener, SecurityProtocol};
 pub use load::{ConfigError, Loaded, load};
 pub use read::Voter;
-pub use topic::{Compression, CompressionType, TimestampType, TopicConfig};
+pub use topic::{Compression, CompressionType, Replicas, TimestampType, TopicConfig};
 pub use validate::{ListChange, change_list, validate, validate_all, validate_dynamic};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::broker::{InternalTopic, RACK_AWARE_SELECTOR, ReplicationFactor, Roles};
+use super::broker::{InternalTopic, RACK_AWARE_SELECTOR, ReplicationFactor, Roles, ThrottledRates};
 use super::check::{Invalid, Value, split_list};
 use super::layers::Layers;
 use super::listeners::{HostPort, conflict};
@@ -56,6 +56,13 @@ impl Reader<'_> {
 
     pub fn sends_to_nearest(&self) -> bool {
         self.optional_text("replica.selector.class").as_deref() == Some(RACK_AWARE_SELECTOR)
+    }
+
+    pub fn throttled_rates(&self) -> ThrottledRates {
+        ThrottledRates {
+            leader: self.long("leader.replication.throttled.rate"),
+            follower: self.long("follower.replication.throttled.rate"),
+        }
     }
 
     pub fn node_id(&self) -> Result<i32, Invalid> {

@@ -5,6 +5,7 @@ use super::describe::effective;
 use super::key::Scope;
 use super::layers::{Layers, Overrides};
 use super::{BrokerConfig, keys};
+use std::collections::BTreeSet;
 
 /// Who compresses batches: the producer alone, or the broker to a given codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,22 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// Replicas of a topic, by partition and broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    All,
+    These(BTreeSet<(i32, i32)>),
+}
+
+impl Replicas {
+    pub fn include(&self, partition: i32, broker: i32) -> bool {
+        match self {
+            Replicas::All => true,
+            Replicas::These(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
+}
+
 /// A topic's settings: its own where set, else the broker's. Durations are milliseconds, sizes bytes, as in Kafka.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
@@ -50,7 +67,11 @@ pub struct TopicConfig {
     pub flush_messages: i64,
     /// `i64::MAX` for never.
     pub flush_ms: i64,
+    /// Bounded as followers, by `follower.replication.throttled.rate`.
+    pub follower_throttled_replicas: Replicas,
     pub index_interval_bytes: i32,
+    /// Bounded as leaders, by `leader.replication.throttled.rate`.
+    pub leader_throttled_replicas: Replicas,
     /// Largest batch accepted, after compression.
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
@@ -81,7 +102,9 @@ impl TopicConfig {
             file_delete_delay_ms: read.long("file.delete.delay.ms"),
             flush_messages: read.long("flush.messages"),
             flush_ms: read.long("flush.ms"),
+            follower_throttled_replicas: read.replicas("follower.replication.throttled.replicas"),
             index_interval_bytes: read.int("index.interval.bytes"),
+            leader_throttled_replicas: read.replicas("leader.replication.throttled.replicas"),
             max_message_bytes: read.int("max.message.bytes"),
             message_timestamp_after_max_ms: read.long("message.timestamp.after.max.ms"),
             message_timestamp_before_max_ms: read.long("message.timestamp.before.max.ms"),
@@ -128,6 +151,22 @@ impl Reader<'_> {
 
     fn text(&self, name: &'static str) -> String {
         self.value(name).map_or(String::new(), |value| value.to_string())
+    }
+
+    /// `*`, or `partition:broker` each; the check lets nothing else through.
+    fn replicas(&self, name: &'static str) -> Replicas {
+        let items = match self.value(name) {
+            Some(Value::List(items)) => items,
+            _ => vec![],
+        };
+        if items.iter().any(|item| item == "*") {
+            return Replicas::All;
+        }
+        let replica = |item: &String| {
+            let (partition, broker) = item.split_once(':')?;
+            Some((partition.trim().parse().ok()?, broker.trim().parse().ok()?))
+        };
+        Replicas::These(items.iter().filter_map(replica).collect())
     }
 
     fn cleans_by(&self, policy: &str) -> bool {

@@ -150,7 +150,7 @@ impl Reconciler {
     /// Acts on `image`. Returns of what nothing is left here. Blocks.
     pub fn reconcile(&mut self, image: Arc<Image>, now: Now) -> Confirmed {
         let seen = std::mem::replace(&mut self.seen, image.clone());
-        self.configs.update(&image, &self.parts.table);
+        self.configs.update(&image, &self.parts.table, now.mono);
         let is_first = std::mem::take(&mut self.is_first);
         if is_first {
             self.clear_stock(&image, now);

@@ -198,6 +198,10 @@ impl State {
         })
     }
 
+    pub fn is_in_sync(&self, broker: BrokerId) -> bool {
+        self.assignment.isr.contains(&broker)
+    }
+
     /// Whether it follows somebody, and may show what is committed.
     pub fn follows(&self) -> bool {
         self.assignment.leader.is_some_and(|leader| leader != self.me)

@@ -2,6 +2,7 @@
 
 use super::checkpoint::Written;
 use super::replica::{Marked, Replica};
+use crate::quota::Throttles;
 use crate::types::{ErrorCode, TopicPartition, Uuid};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -55,6 +56,7 @@ pub struct Table {
     applied: watch::Sender<u64>,
     /// What the checkpoints on disk hold.
     checkpointing: Mutex<Written>,
+    throttles: Throttles,
 }
 
 impl Default for Table {
@@ -63,6 +65,7 @@ impl Default for Table {
             slots: ArcSwap::from_pointee(Slots::new_sync()),
             applied: watch::Sender::new(0),
             checkpointing: Mutex::default(),
+            throttles: Throttles::default(),
         }
     }
 }
@@ -74,6 +77,11 @@ impl Table {
             Some(Slot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
             None => Err(ErrorCode::NotLeaderOrFollower),
         }
+    }
+
+    /// The bounds on what is replicated from here and to here.
+    pub fn throttles(&self) -> &Throttles {
+        &self.throttles
     }
 
     /// Every open partition, in no order.

@@ -80,6 +80,8 @@ pub(super) struct Fetcher<L: Leaders> {
     /// Whether the leader answered when it was asked last.
     answers: bool,
     pause: Pause,
+    /// Until then what is throttled is left out.
+    held_back_until: Option<Instant>,
 }
 
 struct Followed {
@@ -103,6 +105,7 @@ impl<L: Leaders> Fetcher<L> {
             line: None,
             answers: true,
             pause,
+            held_back_until: None,
         }
     }
 
@@ -153,7 +156,8 @@ impl<L: Leaders> Fetcher<L> {
     /// Until something can be fetched, or there are orders.
     async fn rest(&mut self) {
         let pauses = self.partitions.values().filter_map(|followed| followed.pause.until());
-        let until = self.pause.until().or(pauses.min()).unwrap_or_else(Instant::now);
+        let held_back = self.held_back_until.take();
+        let until = self.pause.until().or(pauses.chain(held_back).min()).unwrap_or_else(Instant::now);
         tokio::select! {
             order = self.orders.recv() => self.early.extend(order),
             () = tokio::time::sleep_until(until) => {}
@@ -175,7 +179,16 @@ impl<L: Leaders> Fetcher<L> {
             let _ = sync.await;
         }
         let (longest, mut positions) = (self.site.settings.longest_pause, Positions::new());
+        let held_back = self.site.table.throttles().follower.wait(self.site.clock.mono(), longest);
         for (id, followed) in self.partitions.iter_mut().filter(|(_, one)| one.pause.until().is_none()) {
+            // What is not in sync waits for what is (KIP-73).
+            if !held_back.is_zero()
+                && followed.replica.is_throttled_follower()
+                && !followed.replica.is_in_sync()
+            {
+                self.held_back_until = Some(Instant::now() + held_back);
+                continue;
+            }
             match followed.replica.position(followed.epoch) {
                 Ok(position) if position.is_promised => {
                     positions.insert(*id, self.site.wanted(followed.epoch, position));
@@ -242,6 +255,9 @@ impl<L: Leaders> Fetcher<L> {
                 continue;
             };
             let asked = Asked { epoch: wanted.leader_epoch, offset: wanted.offset };
+            if followed.replica.is_throttled_follower() {
+                self.site.table.throttles().follower.take(part.records.len(), self.site.clock.mono());
+            }
             match self.site.follow(&followed.replica, asked, part).await {
                 Ok(()) => followed.pause.succeeded(),
                 Err(code) => {

@@ -1,6 +1,8 @@
 //! Fetchers and the keeper of ISRs at work on three brokers, whose network is a function call.
 
 use super::*;
+use crate::cluster::change::{Change, ConfigSet};
+use crate::cluster::image::ConfigResource;
 use crate::partition::progress::Interest;
 use crate::partition::replica::{Fetched, FollowerRead, Replica, Wanted};
 use crate::partition::state::IsrChange;
@@ -84,6 +86,7 @@ impl Leader {
             log_start: asked.log_start_offset,
             max_bytes: asked.partition_max_bytes as usize,
             at_least_one: true,
+            is_held_back: false,
         };
         let Fetched { found, wants } = self.replica.read_as_follower(read, self.clock.mono());
         if let Some(change) = wants {
@@ -283,6 +286,38 @@ async fn who_caught_up_joins_although_a_reply_is_lost() {
     assert_eq!(asked[0].isr, [(1, 1), (2, 2), (3, 3)]);
     assert_eq!(asked[0], asked[1]);
     keeper.abort();
+}
+
+/// At 100 bytes a second, of which one second's are there at the beginning.
+#[tokio::test(start_paused = true)]
+async fn a_throttled_follower_fetches_no_faster_than_its_rate() {
+    let told = truth(1, 0, &[1, 3]);
+    let life = broker(1, std::slice::from_ref(&told));
+    let (leader, _inbox) = lead(&life);
+    for _ in 0..20 {
+        leader.replica.append_own(batch("value"), 0, NOW).unwrap();
+    }
+    let size = leader.replica.size();
+    let mut follower = broker(2, &[]);
+    let mut image = (*told.image(0)).clone();
+    let throttled = ConfigSet {
+        resource: ConfigResource::topic("orders"),
+        key: "follower.replication.throttled.replicas".into(),
+        value: "*".into(),
+    };
+    image.apply_all(&[Change::ConfigSet(throttled)]).unwrap();
+    follower.reconciler.reconcile(Arc::new(image), NOW);
+    follower.table.throttles().follower.set_rate(100, leader.clock.mono());
+    let begun = tokio::time::Instant::now();
+    let _fetchers = follow(2, &mut follower, &leader);
+    while follower.replica(TOPIC).marks().log_end != 20 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The last fetch may take more than there is: what it owes is not waited for.
+    let least = Duration::from_millis((size - 100 - 100) * 1000 / 100);
+    let took = begun.elapsed();
+    assert!(took >= least, "{size} bytes took {took:?}");
+    assert!(took < least * 2, "{size} bytes took {took:?}");
 }
 
 /// The partitions follow an image of which an answer is part before it counts. One that they do not follow soon is asked again.

@@ -146,6 +146,9 @@ impl Fetch {
     }
 
     fn respond(&self, cx: &Context, mut plan: Plan) -> Chunks {
+        if !self.reader.is_consumer() {
+            cx.node.replicas.throttles().leader.take(plan.throttled_bytes(), cx.now().mono);
+        }
         let session_id = match &self.mode {
             Mode::Full => 0,
             Mode::New(session) | Mode::Incremental(session) => session.lock().id(),

@@ -148,7 +148,17 @@ impl Plan {
             }
             Reader::Follower { id: from, broker_epoch } => {
                 let (wanted, log_start) = (wanted.into(), wanted.log_start);
-                let read = FollowerRead { from, broker_epoch, wanted, log_start, max_bytes, at_least_one };
+                let is_held_back = replica.is_throttled_leader()
+                    && cx.node.replicas.throttles().leader.is_exhausted(cx.now().mono);
+                let read = FollowerRead {
+                    from,
+                    broker_epoch,
+                    wanted,
+                    log_start,
+                    max_bytes,
+                    at_least_one,
+                    is_held_back,
+                };
                 read_as_follower(cx, &replica, read)
             }
         };
@@ -186,6 +196,14 @@ impl Plan {
             ..PartitionReply::default()
         };
         Part { key: key.clone(), reply, bytes: 0, readable: 0, urgent: true, seen: None }
+    }
+
+    /// Bytes of records of replicas that are throttled.
+    pub fn throttled_bytes(&self) -> usize {
+        let is_throttled = |part: &&Part| {
+            part.bytes > 0 && part.seen.as_ref().is_some_and(|(replica, _)| replica.is_throttled_leader())
+        };
+        self.parts.iter().filter(is_throttled).map(|part| part.bytes).sum()
     }
 
     /// Where the leaders that the reply names are reached.

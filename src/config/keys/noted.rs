@@ -39,11 +39,6 @@ pub(super) const KEYS: &[Key] = &[
     list("early.start.listeners"),
     int("fetch.purgatory.purge.interval.requests").default("1000"),
     flag("follower.fetch.last.tiered.offset.enable").default("false").cluster_wide(),
-    long("follower.replication.throttled.rate")
-        .default("9223372036854775807")
-        .at_least(0)
-        .per_broker()
-        .internal(),
     int("group.consumer.assignment.interval.ms").default("1000").at_least(0).cluster_wide(),
     list("group.consumer.assignors").default("uniform,range"),
     int("group.consumer.heartbeat.interval.ms").default("5000").at_least(1),
@@ -108,11 +103,6 @@ pub(super) const KEYS: &[Key] = &[
     int("internal.metadata.max.batch.size.in.bytes").default("8388608").internal(),
     int("kafka.metrics.polling.interval.secs").default("10").at_least(1),
     list("kafka.metrics.reporters").default(""),
-    long("leader.replication.throttled.rate")
-        .default("9223372036854775807")
-        .at_least(0)
-        .per_broker()
-        .internal(),
     long("log.cleaner.backoff.ms").default("15000").at_least(0).cluster_wide(),
     long("log.cleaner.dedupe.buffer.size").default("134217728").cluster_wide(),
     long("log.cleaner.delete.retention.ms").default("86400000").at_least(0).cluster_wide(),

@@ -10,6 +10,18 @@ pub(super) const KEYS: &[Key] = &[
         .one_of(&["broker", "controller"])
         .doc("What this node is: a broker, a controller, or both; both if not set."),
     text("broker.rack").doc("Where this broker stands; clients see it in metadata."),
+    long("leader.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal()
+        .doc("Bytes a second that this broker sends to followers of throttled replicas; who is in sync does not wait."),
+    long("follower.replication.throttled.rate")
+        .default("9223372036854775807")
+        .at_least(0)
+        .per_broker()
+        .internal()
+        .doc("Bytes a second that this broker fetches of throttled replicas; those in sync do not wait."),
     text("replica.selector.class").doc(
         "Where consumers are sent: LeaderSelector, or RackAwareReplicaSelector for one in sync in their rack.",
     ),

@@ -42,14 +42,18 @@ pub(super) const KEYS: &[Key] = &[
         .at_least(0)
         .broker("log.flush.interval.ms")
         .doc("Longest time that a record stays unsynced."),
-    list("follower.replication.throttled.replicas").default("").throttled_replicas(),
+    list("follower.replication.throttled.replicas").default("").throttled_replicas().doc(
+        "Replicas, as partition:broker or * for all, that fetch no faster than follower.replication.throttled.rate.",
+    ),
     int("index.interval.bytes")
         .default("4096")
         .at_least(0)
         .broker("log.index.interval.bytes")
         .doc("Bytes of log between two index entries."),
     int("internal.segment.bytes").internal().doc("Segment size below the allowed minimum, for tests."),
-    list("leader.replication.throttled.replicas").default("").throttled_replicas(),
+    list("leader.replication.throttled.replicas").default("").throttled_replicas().doc(
+        "Replicas, as partition:broker or * for all, that send no faster than leader.replication.throttled.rate.",
+    ),
     long("local.retention.bytes").default("-2").at_least(-2).broker("log.local.retention.bytes"),
     long("local.retention.ms").default("-2").at_least(-2).broker("log.local.retention.ms"),
     long("max.compaction.lag.ms")

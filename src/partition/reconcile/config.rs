@@ -6,6 +6,7 @@ use crate::cluster::image::ConfigResource;
 use crate::config::{BrokerConfig, Overrides, TopicConfig};
 use crate::partition::replica::Settings;
 use crate::partition::table::Table;
+use crate::types::Mono;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ impl Configs {
     }
 
     /// Takes over the image's configuration, and hands each open partition what is new to it.
-    pub fn update(&mut self, image: &Image, table: &Table) {
+    pub fn update(&mut self, image: &Image, table: &Table, now: Mono) {
         if *self.image == image.configs {
             return;
         }
@@ -43,6 +44,10 @@ impl Configs {
             Ok(effective) => self.effective = Arc::new(effective),
             Err(error) => tracing::warn!(%error, "the dynamic broker configuration is not acted on"),
         }
+        let throttles = table.throttles();
+        let rates = self.effective.replication_throttled_rates;
+        throttles.leader.set_rate(rates.leader, now);
+        throttles.follower.set_rate(rates.follower, now);
         self.resolve(image);
         // A topic that is gone goes as it was configured.
         for replica in table.all().into_iter().filter(|one| image.topics.by_id(one.id().topic).is_some()) {

@@ -11,6 +11,7 @@ mod isr;
 mod offsets;
 mod read;
 mod settings;
+mod throttled;
 mod upkeep;
 
 pub use append::{Acks, Append, AppendRefused, Appended};
@@ -36,6 +37,7 @@ use storage::log::{LogError, LogReader, LogWriter};
 #[derive(Debug)]
 pub struct Replica {
     id: TopicPartition,
+    me: BrokerId,
     topic: Arc<str>,
     dir: Arc<DirHandle>,
     reader: LogReader,
@@ -91,6 +93,7 @@ impl Replica {
         let inner = Inner { state, log, unsynced, synced_bytes: 0, vouches_below, is_retired: false };
         Replica {
             id,
+            me,
             topic,
             dir,
             reader,

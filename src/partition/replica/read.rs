@@ -46,6 +46,8 @@ pub struct FollowerRead {
     pub log_start: Offset,
     pub max_bytes: usize,
     pub at_least_one: bool,
+    /// It gets nothing now, unless it is in sync (KIP-73).
+    pub is_held_back: bool,
 }
 
 /// What a follower's read gives.
@@ -76,6 +78,8 @@ pub struct Found {
 /// What a follower is told before anything is read.
 enum Answer {
     Noted(Marks, Option<IsrChange>),
+    /// The same for one that gets nothing now.
+    HeldBack(Marks, Option<IsrChange>),
     Diverges(Marks, (LeaderEpoch, Offset)),
 }
 
@@ -151,6 +155,7 @@ impl Replica {
     pub fn read_as_follower(&self, read: FollowerRead, now: Mono) -> Fetched {
         match self.note_position(&read, now) {
             Ok(Answer::Noted(marks, wants)) => Fetched { found: self.read_on(&read, &marks), wants },
+            Ok(Answer::HeldBack(marks, wants)) => Fetched { found: Ok(Found::nothing(&marks, None)), wants },
             Ok(Answer::Diverges(marks, at)) => {
                 Fetched { found: Ok(Found::nothing(&marks, Some(at))), wants: None }
             }
@@ -188,7 +193,11 @@ impl Replica {
         let fetch = FollowerFetch { broker_epoch, offset, log_start };
         let moved = inner.state.follower_fetched(from, fetch, now)?;
         self.show(&mut inner, moved.high_watermark);
-        Ok(Answer::Noted(inner.marks(), moved.wants))
+        let marks = inner.marks();
+        match read.is_held_back && !inner.state.is_in_sync(from) {
+            true => Ok(Answer::HeldBack(marks, moved.wants)),
+            false => Ok(Answer::Noted(marks, moved.wants)),
+        }
     }
 
     /// A reader of an epoch that this log knows nothing of cannot be told where they part: it must begin anew.

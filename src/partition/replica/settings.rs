@@ -1,6 +1,6 @@
 //! What of the topic's configuration a replica acts on.
 
-use crate::config::{Compression, CompressionType, TimestampType, TopicConfig};
+use crate::config::{Compression, CompressionType, Replicas, TimestampType, TopicConfig};
 use std::time::Duration;
 use storage::compress;
 use storage::log::LogConfig;
@@ -20,6 +20,9 @@ pub struct Settings {
     pub min_insync: usize,
     /// `cleanup.policy` contains `delete`: DeleteRecords may cut.
     pub may_delete: bool,
+    /// Whose fetches, and who as a follower, replication throttles bound.
+    pub leader_throttled: Replicas,
+    pub follower_throttled: Replicas,
 }
 
 impl Settings {
@@ -33,6 +36,8 @@ impl Settings {
             flush_ms: topic.flush_ms,
             min_insync: topic.min_insync_replicas.max(1) as usize,
             may_delete: topic.delete,
+            leader_throttled: topic.leader_throttled_replicas.clone(),
+            follower_throttled: topic.follower_throttled_replicas.clone(),
         }
     }
 }

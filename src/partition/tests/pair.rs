@@ -39,6 +39,7 @@ fn a_follower_is_admitted_though_its_read_fails() {
         log_start: 0,
         max_bytes: 100,
         at_least_one: true,
+        is_held_back: false,
     };
     let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
     assert_eq!(found.unwrap_err(), ErrorCode::KafkaStorageError);
@@ -92,6 +93,7 @@ fn a_leader_that_shuts_down_admits_who_is_to_take_over() {
         log_start: 0,
         max_bytes: 100,
         at_least_one: true,
+        is_held_back: false,
     };
     let wants = life.replica(TOPIC).read_as_follower(read, NOW.mono).wants;
     assert_eq!(wants.map(|change| change.isr), Some(vec![(1, 1), (2, 2)]));
@@ -172,4 +174,32 @@ fn a_follower_shows_consumers_what_is_committed_and_nothing_above() {
     assert_eq!(read(0, 0, true), Err(ErrorCode::FencedLeaderEpoch));
     replica.step_down();
     assert_eq!(read(0, -1, true), Err(ErrorCode::NotLeaderOrFollower), "it follows nobody");
+}
+
+#[test]
+fn who_is_held_back_is_heard_and_gets_nothing_unless_it_is_in_sync() {
+    let life = begin(&Arc::new(FaultDisk::new(27)), 1, &[("leader.replication.throttled.replicas", "0:1")]);
+    let replica = life.replica(TOPIC);
+    assert!(replica.is_throttled_leader() && !replica.is_throttled_follower());
+    let leader_only = |value| replica.append(Append { records: record(value), acks: Acks::Leader }, NOW);
+    leader_only("a").unwrap();
+    let fetch = |offset, is_held_back| {
+        let read = FollowerRead {
+            from: 2,
+            broker_epoch: 2,
+            wanted: Wanted { offset, current_epoch: 0, last_epoch: -1 },
+            log_start: 0,
+            max_bytes: 1000,
+            at_least_one: true,
+            is_held_back,
+        };
+        let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
+        (found.unwrap().slices.len(), wants)
+    };
+    let (slices, wants) = fetch(0, true);
+    let wants = wants.expect("what it has counts all the same");
+    assert_eq!((slices, fetch(0, false).0), (0, 1));
+    assert_eq!(fetch(0, true).0, 0, "it is not in sync yet");
+    assert!(replica.isr_answered(&wants, Ok(1)).is_none());
+    assert_eq!(fetch(0, true).0, 1);
 }

@@ -333,6 +333,7 @@ impl Trio {
             log_start: position.log_start,
             max_bytes: 200,
             at_least_one: true,
+            is_held_back: false,
         };
         let Fetched { found, wants } = leader.read_as_follower(read, self.now.mono);
         let asked = (belief.leader.unwrap(), self.nodes[&belief.leader.unwrap()].lives);
