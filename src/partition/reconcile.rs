@@ -109,6 +109,8 @@ pub struct Reconciler {
     is_first: bool,
     /// Deleted topics of which something could not be put aside: they are not confirmed as gone.
     stuck: HashSet<Uuid>,
+    /// Topics with partitions that are open and have not been given their roles.
+    unfinished: HashSet<Uuid>,
     /// Replicas that were here, as the image says.
     released: BTreeSet<Released>,
     /// Logs that went, by directory id: the checkpoints still speak of them.
@@ -136,6 +138,7 @@ impl Reconciler {
             seen: Arc::default(),
             is_first: true,
             stuck: HashSet::new(),
+            unfinished: HashSet::new(),
             released: BTreeSet::new(),
             struck: HashMap::new(),
             is_unlowered: false,
@@ -174,8 +177,9 @@ impl Reconciler {
         }
         self.open_all(wanted, now);
         if self.is_unlowered && !self.lower_recovery_points() {
-            // Nothing leads before: the next time begins from the same image.
+            // Nothing leads before: the next time begins from the same image, and with what was opened.
             self.seen = seen;
+            self.unfinished.extend(delta.changed.iter().map(|topic| topic.id));
             return Confirmed::default();
         }
         self.is_unlowered = false;
@@ -205,9 +209,10 @@ impl Reconciler {
         }
     }
 
-    /// Topics with partitions that could not be opened are looked at as if they had changed.
-    fn add_waiting(&self, image: &Image, changed: &mut Vec<Arc<TopicImage>>) {
+    /// Topics with partitions that could not be opened, or not be given their roles, are looked at as if they had changed.
+    fn add_waiting(&mut self, image: &Image, changed: &mut Vec<Arc<TopicImage>>) {
         let mut waiting = self.parts.table.waiting();
+        waiting.extend(std::mem::take(&mut self.unfinished));
         changed.iter().for_each(|topic| _ = waiting.remove(&topic.id));
         changed.extend(waiting.iter().filter_map(|id| image.topics.by_id(*id)).cloned());
     }

@@ -203,3 +203,19 @@ fn who_is_held_back_is_heard_and_gets_nothing_unless_it_is_in_sync() {
     assert!(replica.isr_answered(&wants, Ok(1)).is_none());
     assert_eq!(fetch(0, true).0, 1);
 }
+
+#[test]
+fn what_was_opened_is_given_its_role_though_the_checkpoints_had_to_wait() {
+    let disk = Arc::new(FaultDisk::new(28));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &[]), NOW);
+    disk.set_max_open(0);
+    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    disk.heal();
+    disk.inject(breaks(Op::Open, "/data/recovery-point-offset-checkpoint.tmp", Errno::MFILE));
+    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    assert_eq!(append(&life.replica(TOPIC), "early"), Err(ErrorCode::NotLeaderOrFollower));
+    disk.heal();
+    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    assert_eq!(append(&life.replica(TOPIC), "a"), Ok(0));
+}
