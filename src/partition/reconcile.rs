@@ -356,16 +356,23 @@ impl Reconciler {
     /// Who may be in an ISR changes with the brokers too.
     fn assume_all(&self, changed: &[Arc<TopicImage>], seen: &Image, image: &Image, now: Now) {
         match image.brokers == seen.brokers {
-            true => changed.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
-            false => image.topics.iter().for_each(|topic| self.assume(topic, &image.brokers, now)),
+            true => changed.iter().for_each(|topic| {
+                self.assume(topic, seen.topics.by_id(topic.id), &image.brokers, now);
+            }),
+            false => image.topics.iter().for_each(|topic| self.assume(topic, None, &image.brokers, now)),
         }
     }
 
-    /// Hands each partition of a topic what the image says of it, and tells of roles that changed.
-    fn assume(&self, topic: &TopicImage, brokers: &Brokers, now: Now) {
+    /// Hands each partition of a topic what the image says of it, and tells of roles that changed. Those that are as `before`
+    /// said know it, unless they were opened since.
+    fn assume(&self, topic: &TopicImage, before: Option<&Arc<TopicImage>>, brokers: &Brokers, now: Now) {
         for partition in topic.partitions() {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Ok(replica) = self.parts.table.get(id) else { continue };
+            let old = before.and_then(|before| before.partition(partition.index));
+            if old.is_some_and(|old| Arc::ptr_eq(old, partition)) && replica.has_role() {
+                continue;
+            }
             let turn = replica.assume(assignment(partition, brokers), now.mono);
             let role = match turn {
                 Turn::Leads => Role::Leads(replica.clone()),

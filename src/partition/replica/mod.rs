@@ -147,6 +147,11 @@ impl Replica {
         turn
     }
 
+    /// Whether it has ever heard who leads.
+    pub fn has_role(&self) -> bool {
+        self.marks().leader_epoch >= 0
+    }
+
     /// Takes over a changed configuration.
     pub fn configure(&self, settings: Arc<Settings>) {
         if Arc::ptr_eq(&self.settings.load(), &settings) {
