@@ -236,6 +236,7 @@ mod tests {
             adding: vec![],
             removing: vec![],
             released: vec![],
+            blank: vec![],
         };
         let named = |lost: &[BrokerId]| {
             let described = described_partition(&image, &partition, lost);
