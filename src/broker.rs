@@ -77,6 +77,7 @@ pub struct Broker {
 
 /// The state of a broker that runs, for a simulation to check.
 #[cfg(feature = "simulation")]
+#[derive(Clone)]
 pub struct View {
     pub metadata: Metadata,
     pub replicas: Arc<Table>,
@@ -140,10 +141,10 @@ impl Broker {
         let is_other = |image: &Arc<Image>| {
             image.brokers.get(id).is_some_and(|broker| broker.incarnation != serving.incarnation)
         };
-        match self.lane.metadata().watch().wait_for(is_other).await {
-            Ok(_) => id,
-            Err(_) => std::future::pending().await,
+        if self.lane.metadata().watch().wait_for(is_other).await.is_err() {
+            std::future::pending::<()>().await;
         }
+        id
     }
 
     /// Stops in order: others lead before this node is silent, and the next start need not recover anything.

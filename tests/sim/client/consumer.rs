@@ -1,0 +1,113 @@
+//! A consumer: reads a partition from its beginning, and again and again what comes.
+
+use super::wire::{Wire, text};
+use super::{Act, Client, PAUSE};
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::{FetchRequest, TopicName};
+use std::io;
+use storage::batch::{batches, records};
+use tokio::time::sleep;
+
+/// The last version that names topics.
+const FETCH: i16 = 12;
+/// How long a broker may wait for records, ms.
+const WAIT: i32 = 500;
+/// Bytes of one answer.
+const BYTES: i32 = 16 << 10;
+/// What a batch may decompress to, bytes.
+const LIMIT: usize = 1 << 20;
+
+/// Reads until the story ends, and at its end everything once more.
+pub async fn run(client: Client, topic: String, partition: i32) {
+    let mut position = 0;
+    while client.act() != Act::Look {
+        // Whatever failed: it goes on where it was.
+        if let Err(error) = read_some(&client, &topic, partition, &mut position).await {
+            tracing::debug!(topic, partition, position, %error, "a consumer looks for the leader");
+        }
+        sleep(PAUSE).await;
+    }
+    let (mut position, mut wanted) = (0, None);
+    while wanted.is_none_or(|wanted| position < wanted) {
+        if let Ok(seen) = read_some(&client, &topic, partition, &mut position).await {
+            wanted = Some(seen);
+        }
+    }
+    client.history.looked(&topic, partition, position);
+}
+
+/// Over one connection, until something fails, or the act ends. Returns the high watermark.
+async fn read_some(client: &Client, topic: &str, partition: i32, position: &mut i64) -> io::Result<i64> {
+    let mut wire = client.leader(topic, partition).await?;
+    let (act, mut watermark) = (client.act(), -1);
+    loop {
+        let (records, seen) = fetch(client, &mut wire, (topic, partition), *position).await?;
+        if seen < watermark {
+            client
+                .history
+                .violated(format!("{topic}-{partition}: the high watermark went from {watermark} to {seen}"));
+        }
+        watermark = seen;
+        take(client, (topic, partition), &records, position);
+        if client.act() != act || act == Act::Look && *position >= watermark {
+            return Ok(watermark);
+        }
+    }
+}
+
+async fn fetch(
+    client: &Client,
+    wire: &mut Wire,
+    (topic, partition): (&str, i32),
+    position: i64,
+) -> io::Result<(Bytes, i64)> {
+    let wanted = FetchPartition::default()
+        .with_partition(partition)
+        .with_fetch_offset(position)
+        .with_partition_max_bytes(BYTES);
+    let wanted = FetchTopic::default().with_topic(TopicName(text(topic))).with_partitions(vec![wanted]);
+    let request = FetchRequest::default()
+        .with_max_wait_ms(WAIT)
+        .with_min_bytes(1)
+        .with_max_bytes(BYTES)
+        .with_session_epoch(-1)
+        .with_topics(vec![wanted]);
+    let mut answer = wire.call(FETCH, &request).await?;
+    let part = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
+    let part = part.ok_or(io::ErrorKind::InvalidData)?;
+    match ResponseError::try_from_code(part.error_code) {
+        None => Ok((part.records.unwrap_or_default(), part.high_watermark)),
+        Some(error) => {
+            if error == ResponseError::OffsetOutOfRange {
+                client.history.violated(format!("{topic}-{partition}: offset {position} is out of range"));
+            }
+            Err(io::Error::other(error))
+        }
+    }
+}
+
+fn take(client: &Client, (topic, partition): (&str, i32), bytes: &Bytes, position: &mut i64) {
+    for batch in batches(bytes) {
+        // The last one may be cut off.
+        let Ok(batch) = batch else { return };
+        if batch.check_crc().is_err() {
+            client.history.violated(format!(
+                "{topic}-{partition}: a batch at {} was changed",
+                batch.header.base_offset
+            ));
+            return;
+        }
+        let records = records(&batch, LIMIT).expect("a whole batch");
+        for record in &records {
+            let record = record.expect("a whole record");
+            if record.offset >= *position {
+                let value = record.key.and_then(|key| key.try_into().ok()).map(u64::from_be_bytes);
+                client.history.shown(topic, partition, record.offset, value);
+                *position = record.offset + 1;
+            }
+        }
+        *position = (*position).max(batch.header.next_offset());
+    }
+}

@@ -1,0 +1,142 @@
+//! What clients did and saw; each thing is checked as it becomes known.
+
+use crate::invariants::acknowledged::Acknowledged;
+use crate::invariants::committed;
+use crate::invariants::shown::Shown;
+use crate::machine::Time;
+use crate::trace::Trace;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A partition, as clients name it.
+pub type Name = (String, i32);
+
+/// Clones are the same.
+#[derive(Clone)]
+pub struct History {
+    facts: Arc<Mutex<Facts>>,
+    time: Time,
+    trace: Trace,
+}
+
+#[derive(Default)]
+struct Facts {
+    acknowledged: Acknowledged,
+    shown: Shown,
+    violations: Vec<String>,
+    finished: usize,
+    /// Partitions that were read once more, and their ends.
+    looked: BTreeMap<Name, i64>,
+    commits: u64,
+    given_up: u64,
+}
+
+/// How much there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    pub acknowledged: usize,
+    pub shown: usize,
+    pub commits: u64,
+    /// Producers that could not know what became of what they sent.
+    pub given_up: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { acknowledged, shown, commits, given_up } = self;
+        write!(
+            f,
+            "{acknowledged} records acknowledged, {shown} shown, {commits} commits seen, {given_up} producers gave up"
+        )
+    }
+}
+
+impl History {
+    pub fn new(time: Time, trace: Trace) -> History {
+        History { facts: Arc::default(), time, trace }
+    }
+
+    /// Values that nobody has sent yet, which `producer` is about to send.
+    pub fn fresh(&self, topic: &str, partition: i32, producer: i64, count: usize) -> Vec<u64> {
+        self.facts.lock().acknowledged.fresh((topic.to_owned(), partition), producer, count)
+    }
+
+    /// The values of a batch were acknowledged, the first at `offset` if that was told.
+    pub fn acknowledged(&self, topic: &str, partition: i32, offset: Option<i64>, values: &[u64]) {
+        self.trace.note(self.time.now(), &(topic, partition, offset, values));
+        let facts = &mut *self.facts.lock();
+        let violation = facts.acknowledged.acknowledged((topic.to_owned(), partition), offset, values);
+        facts.violations.extend(violation);
+    }
+
+    /// A consumer was shown a record.
+    pub fn shown(&self, topic: &str, partition: i32, offset: i64, value: Option<u64>) {
+        self.trace.note(self.time.now(), &(topic, partition, offset, value));
+        let facts = &mut *self.facts.lock();
+        let violation = facts.shown.shown((topic.to_owned(), partition), offset, value);
+        facts.violations.extend(violation);
+    }
+
+    /// A producer does not know what became of what it sent last.
+    pub fn gave_up(&self, topic: &str, partition: i32, producer: i64) {
+        self.trace.note(self.time.now(), &(topic, partition, producer));
+        let facts = &mut *self.facts.lock();
+        facts.given_up += 1;
+        facts.acknowledged.gave_up((topic.to_owned(), partition), producer);
+    }
+
+    /// A coordinator said that `found` is committed, where that much is certain to be.
+    pub fn committed(&self, group: &str, certain: i64, found: i64) {
+        self.trace.note(self.time.now(), &(group, certain, found));
+        let facts = &mut *self.facts.lock();
+        facts.commits += 1;
+        facts.violations.extend(committed::check(group, certain, found));
+    }
+
+    pub fn violated(&self, what: String) {
+        self.facts.lock().violations.push(what);
+    }
+
+    /// A client has nothing left to do.
+    pub fn finished(&self) {
+        self.facts.lock().finished += 1;
+    }
+
+    pub fn finished_clients(&self) -> usize {
+        self.facts.lock().finished
+    }
+
+    /// A partition was read to its end once more.
+    pub fn looked(&self, topic: &str, partition: i32, end: i64) {
+        self.facts.lock().looked.insert((topic.to_owned(), partition), end);
+    }
+
+    pub fn looks(&self) -> usize {
+        self.facts.lock().looked.len()
+    }
+
+    /// Compares what was acknowledged with what is there in the end.
+    pub fn check_end(&self) {
+        let facts = &mut *self.facts.lock();
+        let found = facts.acknowledged.compare(facts.shown.records());
+        facts.violations.extend(found);
+    }
+
+    /// What was not as it must be, so far.
+    pub fn violations(&self) -> Vec<String> {
+        let at = self.time.now();
+        self.facts.lock().violations.iter().map(|what| format!("by {at} ms: {what}")).collect()
+    }
+
+    pub fn counts(&self) -> Counts {
+        let facts = self.facts.lock();
+        Counts {
+            acknowledged: facts.acknowledged.count(),
+            shown: facts.shown.count(),
+            commits: facts.commits,
+            given_up: facts.given_up,
+        }
+    }
+}

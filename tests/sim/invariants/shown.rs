@@ -1,0 +1,26 @@
+//! What a consumer was shown was committed: nobody is ever shown anything else in its place, and it is there in the end.
+
+use super::acknowledged::Log;
+use crate::history::Name;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct Shown {
+    records: BTreeMap<Name, Log>,
+}
+
+impl Shown {
+    pub fn shown(&mut self, name: Name, offset: i64, value: Option<u64>) -> Option<String> {
+        let log = self.records.entry(name.clone()).or_default();
+        let other = log.insert(offset, value).filter(|other| *other != value)?;
+        Some(format!("{name:?}: {other:?} was shown at {offset}, and later {value:?}"))
+    }
+
+    pub fn records(&self) -> &BTreeMap<Name, Log> {
+        &self.records
+    }
+
+    pub fn count(&self) -> usize {
+        self.records.values().map(BTreeMap::len).sum()
+    }
+}

@@ -1,0 +1,262 @@
+//! What goes wrong.
+
+use crate::disk::Speed;
+use crate::machine::Stage;
+use crate::net::Machine;
+use crate::setup::MIN_ISR;
+use crate::world::World;
+use drave::broker::View;
+use std::collections::BTreeSet;
+use storage::disk::fault::{Errno, Fault, Op, When};
+
+/// The log directories. The first holds the metadata too.
+const DIR: &str = "/one";
+const OTHER_DIR: &str = "/two";
+/// Between two faults at most, ms.
+const BETWEEN: usize = 2_500;
+/// How long something stays as it is at most, ms.
+const WHILE: usize = 6_000;
+
+/// What is to come of what was done, and when.
+pub struct Nemesis {
+    next: u64,
+    due: Vec<(u64, Next)>,
+    /// Places whose disks may lack what was acknowledged.
+    lacking: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Next {
+    Start(usize),
+    /// The disk stopped a moment ago, whatever it was at.
+    PowerGoes(usize),
+    Release(Machine, Machine),
+    Quicken(Machine, Machine),
+    Speed(usize),
+    /// A disk that fails is mended, and its node begins anew.
+    Mend(usize),
+}
+
+impl Nemesis {
+    pub fn new(world: &World) -> Nemesis {
+        Nemesis { next: world.now(), due: vec![], lacking: BTreeSet::new() }
+    }
+
+    /// Does what is due.
+    pub fn act(&mut self, world: &mut World) {
+        self.go_on(world, false);
+        self.restart_ended(world);
+        if world.now() < self.next {
+            return;
+        }
+        self.next = world.now() + 1 + world.rng.below(BETWEEN) as u64;
+        self.strike(world);
+    }
+
+    /// Ends all faults.
+    pub fn heal(&mut self, world: &mut World) {
+        while !self.due.is_empty() {
+            self.go_on(world, true);
+        }
+        self.restart_ended(world);
+        world.note("all is healed");
+    }
+
+    fn go_on(&mut self, world: &mut World, with_all: bool) {
+        let now = world.now();
+        let due: Vec<Next> =
+            self.due.extract_if(.., |(at, _)| with_all || *at <= now).map(|(_, next)| next).collect();
+        for next in due {
+            world.note(&format!("{next:?}"));
+            match next {
+                Next::Start(at) => world.start(at),
+                Next::PowerGoes(at) => self.power_goes(world, at),
+                Next::Release(from, to) => world.net.release(from, to),
+                Next::Quicken(from, to) => world.net.slow(from, to, 0),
+                Next::Speed(at) => world.places[at].hardware.pace.set(Speed::Fast),
+                Next::Mend(at) => {
+                    world.places[at].hardware.disk.heal();
+                    if world.places[at].running.is_some() {
+                        world.kill(at);
+                        world.start(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A process that ended by itself is started again, as a supervisor does.
+    pub fn restart_ended(&mut self, world: &mut World) {
+        for at in 0..world.places.len() {
+            let stage = world.places[at].running.as_ref().map(|running| running.node.stage.lock().clone());
+            if let Some(Stage::Ended(why)) = stage {
+                world.note(&format!("node {} ended: {why}", world.places[at].hardware.id));
+                world.kill(at);
+                world.start(at);
+            }
+        }
+    }
+
+    fn strike(&mut self, world: &mut World) {
+        let at = world.rng.below(world.places.len());
+        let (from, to) = self.two(world);
+        let end = world.now() + 1 + world.rng.below(WHILE) as u64;
+        match world.rng.below(13) {
+            0 | 1 => self.kill(world, at, end),
+            2 => self.cut_power(world, at),
+            3 => self.stop(world, at),
+            4 => self.hold(world, from, to, end),
+            5 => {
+                self.hold(world, from, to, end);
+                self.hold(world, to, from, end);
+            }
+            6 => self.isolate(world, at, end),
+            7 => self.slow(world, from, to, end),
+            8 => {
+                world.note(&format!("connections between {from} and {to} are reset"));
+                world.net.reset(from, to);
+            }
+            9 => self.pause(world, at, end),
+            10 => self.slow_disk(world, at, end),
+            11 => self.fail_disk(world, at, end),
+            _ => self.step_clock(world, at),
+        }
+    }
+
+    /// Two machines, one of which may be the clients'.
+    fn two(&self, world: &mut World) -> (Machine, Machine) {
+        let count = world.places.len();
+        let from = world.rng.below(count);
+        let to = (from + 1 + world.rng.below(count - 1)) % count;
+        (world.places[from].hardware.id, world.places[to].hardware.id)
+    }
+
+    fn is_up(&self, world: &World, at: usize) -> bool {
+        world.places[at].running.is_some()
+    }
+
+    fn kill(&mut self, world: &mut World, at: usize, end: u64) {
+        if self.is_up(world, at) {
+            world.note(&format!("node {} is killed", world.places[at].hardware.id));
+            world.kill(at);
+            self.due.push((end, Next::Start(at)));
+        }
+    }
+
+    /// The power goes in the midst of what the disk is at. Unless each acknowledgement is on the disks, no more machines
+    /// lose power than the promise allows.
+    fn cut_power(&mut self, world: &mut World, at: usize) {
+        if self.is_up(world, at) && (world.setup.syncs || self.may_lack(world, at)) {
+            let changes = world.rng.below(40) as u64;
+            world.note(&format!("machine {} loses power in {changes} changes", world.places[at].hardware.id));
+            world.places[at].hardware.disk.power_off_after(changes);
+            self.due.push((world.now() + 1 + world.rng.below(30) as u64, Next::PowerGoes(at)));
+        }
+    }
+
+    fn power_goes(&mut self, world: &mut World, at: usize) {
+        if !self.is_up(world, at) {
+            return;
+        }
+        world.cut_power(at);
+        let end = world.now() + 1 + world.rng.below(WHILE) as u64;
+        self.due.push((end, Next::Start(at)));
+        // What is not the metadata's may be lost altogether.
+        if world.rng.one_in(3) && self.may_lack(world, at) {
+            world.note(&format!("a disk of machine {} is lost", world.places[at].hardware.id));
+            world.wipe(at, OTHER_DIR);
+        }
+    }
+
+    /// Whether the promise still holds if this machine's disk lacks what was acknowledged; then it may.
+    fn may_lack(&mut self, world: &World, at: usize) -> bool {
+        let views = world.views();
+        self.lacking.retain(|place| !is_in_sync(world, *place, &views));
+        let others = self.lacking.iter().filter(|lacks| **lacks != at).count();
+        let may = others + 1 < MIN_ISR;
+        if may {
+            self.lacking.insert(at);
+        }
+        may
+    }
+
+    /// One of a machine's disks fails each call of a kind, or one in some.
+    fn fail_disk(&mut self, world: &mut World, at: usize, end: u64) {
+        if !self.is_up(world, at) || !self.may_lack(world, at) {
+            return;
+        }
+        let op = [Op::Write, Op::Sync, Op::Open, Op::Read][world.rng.below(4)];
+        let dir = [DIR, OTHER_DIR][world.rng.below(2)];
+        let when = if world.rng.one_in(2) { When::From(1) } else { When::OneIn(10) };
+        let errno = if op == Op::Write && world.rng.one_in(2) { Errno::NOSPC } else { Errno::IO };
+        let fault = Fault { op, under: dir.into(), when, errno };
+        world.note(&format!("a disk of machine {} fails: {fault:?}", world.places[at].hardware.id));
+        world.places[at].hardware.disk.inject(fault);
+        self.due.push((end, Next::Mend(at)));
+    }
+
+    fn stop(&mut self, world: &mut World, at: usize) {
+        if let Some(running) = &world.places[at].running {
+            let stop = running.node.stop.lock().take();
+            world.note(&format!("node {} is told to stop", world.places[at].hardware.id));
+            stop.map(|stop| stop.send(()));
+        }
+    }
+
+    fn hold(&mut self, world: &mut World, from: Machine, to: Machine, end: u64) {
+        world.note(&format!("held: {from} -> {to}"));
+        world.net.hold(from, to);
+        self.due.push((end, Next::Release(from, to)));
+    }
+
+    fn isolate(&mut self, world: &mut World, at: usize, end: u64) {
+        let id = world.places[at].hardware.id;
+        let others: Vec<Machine> = world.setup.machines().filter(|other| *other != id).collect();
+        for other in others {
+            self.hold(world, id, other, end);
+            self.hold(world, other, id, end);
+        }
+    }
+
+    fn slow(&mut self, world: &mut World, from: Machine, to: Machine, end: u64) {
+        let delay = 10 + world.rng.below(300) as u64;
+        world.note(&format!("slow: {from} -> {to} by {delay} ms"));
+        world.net.slow(from, to, delay);
+        self.due.push((end, Next::Quicken(from, to)));
+    }
+
+    fn pause(&mut self, world: &mut World, at: usize, end: u64) {
+        if self.is_up(world, at) && world.places[at].pause.is_none() {
+            world.note(&format!("node {} stands still until {end}", world.places[at].hardware.id));
+            world.places[at].pause = Some((world.now(), end));
+        }
+    }
+
+    fn slow_disk(&mut self, world: &mut World, at: usize, end: u64) {
+        let speed =
+            if world.rng.one_in(3) { Speed::Stalled } else { Speed::Slow(20 + world.rng.below(400) as u64) };
+        world.note(&format!("the disk of {} is {speed:?}", world.places[at].hardware.id));
+        world.places[at].hardware.pace.set(speed);
+        self.due.push((end, Next::Speed(at)));
+    }
+
+    /// Up to half an hour, forth or back.
+    fn step_clock(&mut self, world: &mut World, at: usize) {
+        let step = world.rng.below(3_600_000) as i64 - 1_800_000;
+        world.note(&format!("the clock of {} is {step} ms off", world.places[at].hardware.id));
+        world.places[at].hardware.wall_offset.store(step, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Whether a node serves, and is in sync wherever it has a replica, by all that is known.
+fn is_in_sync(world: &World, at: usize, views: &[(Machine, View)]) -> bool {
+    let id = i32::from(world.places[at].hardware.id);
+    let serves = world.places[at].running.as_ref();
+    let serves = serves.is_some_and(|running| *running.node.stage.lock() == Stage::Serving);
+    let everywhere = |(_, view): &(Machine, View)| {
+        let image = view.metadata.image();
+        let mut partitions = image.topics.iter().flat_map(|topic| topic.partitions());
+        partitions.all(|one| one.replica_on(id).is_none() || one.isr.contains(&id))
+    };
+    serves && views.iter().all(everywhere)
+}
