@@ -18,12 +18,18 @@ use support::wire::{Wire, batch_of, text};
 const LIMIT: Duration = Duration::from_millis(120_000);
 const TOPIC: &str = "orders";
 const RECORDS: i64 = 5;
+/// A follower that is not told of the watermark at once would hear of it after so many milliseconds.
+const UNTOLD: &str = "200000";
 
 /// A topic with some records that all three have, its leader, and a node that follows.
 fn begin() -> (Cluster, i32, i32) {
     let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
-    let mut cluster =
-        Cluster::start(3, &[("broker.rack", "rack-{id}"), ("replica.selector.class", selector)]);
+    let keys = [
+        ("broker.rack", "rack-{id}"),
+        ("replica.selector.class", selector),
+        ("replica.fetch.wait.max.ms", UNTOLD),
+    ];
+    let mut cluster = Cluster::start(3, &keys);
     Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
     let leader = cluster.until(1, TOPIC, "all in sync", |metadata| {
         let partition = metadata.topics.first()?.partitions.first()?;

@@ -268,11 +268,13 @@ async fn who_comes_before_the_election_waits_until_the_log_is_loaded() {
 #[tokio::test(start_paused = true)]
 async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_loaded() {
     let log = MemoryLog::new();
+    // Long enough ago for its topic to be known, and not for it to expire.
+    let now = Clock::start().now().wall;
     let commit = OffsetCommit {
         offset: 7,
         leader_epoch: -1,
         metadata: String::new(),
-        committed_at: Wall(0),
+        committed_at: Wall(now.0 - 120_000),
         expires_at: None,
         topic_id: Uuid::nil(),
     };
@@ -280,9 +282,12 @@ async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_load
     log.records.lock().push(Event::Offset { key, value: Some(commit) }.encode());
     let groups = groups_where(Topics::default);
     groups.elected(0, 1, log.clone());
-    while log.records.lock().len() < 2 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let gone = async {
+        while log.records.lock().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("a tombstone");
     log.commit_all();
     assert_eq!(fetched(&groups).await, -1);
 }

@@ -209,13 +209,14 @@ fn what_was_opened_is_given_its_role_though_the_checkpoints_had_to_wait() {
     let disk = Arc::new(FaultDisk::new(28));
     let mut life = Life::begin(&disk);
     life.reconciler.reconcile(image(1, &[]), NOW);
+    let made = image(2, &created(TOPIC, 0));
     disk.set_max_open(0);
-    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    life.reconciler.reconcile(made.clone(), NOW);
     disk.heal();
     disk.inject(breaks(Op::Open, "/data/recovery-point-offset-checkpoint.tmp", Errno::MFILE));
-    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    life.reconciler.reconcile(made.clone(), NOW);
     assert_eq!(append(&life.replica(TOPIC), "early"), Err(ErrorCode::NotLeaderOrFollower));
     disk.heal();
-    life.reconciler.reconcile(image(2, &created(TOPIC, 0)), NOW);
+    life.reconciler.reconcile(made.clone(), NOW);
     assert_eq!(append(&life.replica(TOPIC), "a"), Ok(0));
 }
