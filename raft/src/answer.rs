@@ -1,8 +1,11 @@
 //! The receiving side of [`crate::network`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use openraft::storage::Snapshot;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::applier::Applier;
 use crate::message::{Chunk, Request, Response};
@@ -14,9 +17,19 @@ type Raft = openraft::Raft<Types, Applier>;
 /// A snapshot larger than this is refused. Bytes.
 const MAX_SNAPSHOT: u64 = 1 << 30;
 
-/// A snapshot that is coming in.
-#[derive(Debug, Default)]
-pub(crate) struct Incoming(Mutex<Vec<u8>>);
+/// What comes from a leader.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// A snapshot, as far as it has come.
+    snapshot: Mutex<Vec<u8>>,
+    heard: Mutex<Instant>,
+}
+
+impl Default for Incoming {
+    fn default() -> Incoming {
+        Incoming { snapshot: Mutex::default(), heard: Mutex::new(Instant::now()) }
+    }
+}
 
 /// The answer, or `None` if there is none to give.
 pub(crate) async fn answer(raft: &Raft, incoming: &Incoming, request: Bytes) -> Option<Bytes> {
@@ -27,6 +40,9 @@ pub(crate) async fn answer(raft: &Raft, incoming: &Incoming, request: Bytes) -> 
             return None;
         }
     };
+    if matches!(request, Request::Append(_) | Request::Chunk(_)) {
+        *incoming.heard.lock() = Instant::now();
+    }
     let response = match request {
         Request::Append(append) => Response::Append(raft.append_entries(append).await.ok()?),
         Request::Vote(vote) => Response::Vote(raft.vote(vote).await.ok()?),
@@ -57,9 +73,14 @@ enum Added {
 }
 
 impl Incoming {
+    /// How long ago a leader was heard.
+    pub fn silence(&self) -> Duration {
+        self.heard.lock().elapsed()
+    }
+
     /// Two leaders cannot mix: what they send is checked as a whole.
     fn add(&self, chunk: &Chunk) -> Added {
-        let mut bytes = self.0.lock();
+        let mut bytes = self.snapshot.lock();
         if chunk.offset == 0 {
             bytes.clear();
         }

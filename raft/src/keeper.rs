@@ -8,10 +8,11 @@ use openraft::{ChangeMembers, ServerState};
 use tokio::sync::watch;
 
 use crate::applier::{Applier, at};
+use crate::network::Addresses;
 use crate::settings::Settings;
 use crate::status::{State, Status};
 use crate::store::Store;
-use crate::types::Types;
+use crate::types::{LogId, Types};
 use crate::voters::CaughtUp;
 
 type Raft = openraft::Raft<Types, Applier>;
@@ -32,6 +33,9 @@ pub(crate) struct Keeper {
     /// The term in which this member last stood for election by itself.
     stood: Option<u64>,
     caught_up: CaughtUp,
+    addresses: Addresses,
+    /// The entry of the membership that the addresses are from.
+    moved: Option<LogId>,
     /// The term in which this member has finished what an earlier leader left half done.
     finished: Option<u64>,
 }
@@ -43,6 +47,7 @@ impl Keeper {
         settings: Settings,
         status: watch::Sender<Status>,
         caught_up: CaughtUp,
+        addresses: Addresses,
     ) -> Keeper {
         Keeper {
             wanted_at: settings.snapshot_bytes,
@@ -53,6 +58,8 @@ impl Keeper {
             snapped: None,
             stood: None,
             caught_up,
+            addresses,
+            moved: None,
             finished: None,
         }
     }
@@ -63,6 +70,7 @@ impl Keeper {
         loop {
             let now = metrics.borrow_watched().clone();
             self.caught_up.note(&now);
+            self.take_addresses(&now);
             self.publish(&now);
             if now.running_state.is_err() {
                 return;
@@ -73,6 +81,15 @@ impl Keeper {
                 self.closed();
                 return;
             }
+        }
+    }
+
+    fn take_addresses(&mut self, metrics: &Metrics) {
+        let membership = &metrics.membership_config;
+        if *membership.log_id() != self.moved {
+            self.moved = *membership.log_id();
+            let members = membership.membership().nodes();
+            self.addresses.take(members.map(|(id, member)| (*id, member.addr.clone())));
         }
     }
 

@@ -1,5 +1,6 @@
 //! openraft's calls to peers, over the [`Transport`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 
 use crate::applier::RaftSnapshot;
 use crate::message::{Chunk, Request, Response};
@@ -32,11 +34,36 @@ const CHUNK_LIMIT: Duration = Duration::from_secs(10);
 /// be dead. 0 for none.
 pub(crate) type Overruled = Arc<AtomicU64>;
 
+/// Where members are: openraft keeps its links to them although they move.
+#[derive(Clone, Default)]
+pub(crate) struct Addresses(Arc<Mutex<BTreeMap<u64, String>>>);
+
+impl Addresses {
+    /// From a membership that was not seen before: newer than anything else that was heard.
+    pub fn take(&self, members: impl Iterator<Item = (u64, String)>) {
+        *self.0.lock() = members.collect();
+    }
+
+    /// What a member says of itself.
+    pub fn note(&self, id: u64, address: String) {
+        self.0.lock().insert(id, address);
+    }
+
+    pub fn is(&self, id: u64, address: &str) -> bool {
+        self.0.lock().get(&id).is_some_and(|known| known == address)
+    }
+
+    fn of(&self, id: u64) -> Option<String> {
+        self.0.lock().get(&id).cloned()
+    }
+}
+
 /// Makes a [`Link`] for each peer.
 pub(crate) struct Links<T> {
     pub transport: Arc<T>,
     pub lane: Lane,
     pub overruled: Overruled,
+    pub addresses: Addresses,
 }
 
 /// The way to one peer.
@@ -44,6 +71,8 @@ pub(crate) struct Link<T> {
     transport: Arc<T>,
     lane: Lane,
     overruled: Overruled,
+    addresses: Addresses,
+    /// As it was when the link was made.
     peer: Peer,
 }
 
@@ -53,7 +82,7 @@ impl<T: Transport> RaftNetworkFactory<Types> for Links<T> {
     async fn new_client(&mut self, target: u64, node: &Member) -> Link<T> {
         let peer = Peer { id: target, address: node.addr.clone() };
         let (transport, overruled) = (self.transport.clone(), self.overruled.clone());
-        Link { transport, lane: self.lane, overruled, peer }
+        Link { transport, lane: self.lane, overruled, addresses: self.addresses.clone(), peer }
     }
 }
 
@@ -62,7 +91,9 @@ type Failure = Unreachable<Types>;
 impl<T: Transport> Link<T> {
     /// Any failure counts as unreachable: openraft then backs off instead of trying again at once.
     async fn call(&self, request: &Request, limit: Duration) -> Result<Response, Failure> {
-        let answer = self.transport.call(&self.peer, request.encode(), limit).await;
+        let Peer { id, address } = &self.peer;
+        let peer = Peer { id: *id, address: self.addresses.of(*id).unwrap_or_else(|| address.clone()) };
+        let answer = self.transport.call(&peer, request.encode(), limit).await;
         Response::decode(answer.map_err(|e| Failure::new(&e))?).map_err(|e| Failure::new(&e))
     }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{self, ClientWriteError, Fatal, RaftError};
-use openraft::{Config, SnapshotPolicy};
+use openraft::{Config, ServerState, SnapshotPolicy};
 use storage::disk::Disk;
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::answer::{Incoming, answer};
 use crate::applier::{Applier, at};
 use crate::keeper::Keeper;
 use crate::machine::{At, Machine};
-use crate::network::{Links, Overruled};
+use crate::network::{Addresses, Links, Overruled};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::status::{State, Status};
@@ -32,6 +33,7 @@ pub struct Quorum {
     store: Store,
     incoming: Arc<Incoming>,
     overruled: Overruled,
+    pub(crate) addresses: Addresses,
     pub(crate) caught_up: CaughtUp,
     status: watch::Receiver<Status>,
 }
@@ -97,16 +99,21 @@ impl Quorum {
         let config = Arc::new(config(&settings).validate().map_err(|e| StartError::Settings(e.to_string()))?);
         let (store, snapshots) = open(disk, &settings).await?;
         let applier = Applier::new(machine, snapshots, settings.lane);
-        let overruled = Overruled::default();
-        let links =
-            Links { transport: Arc::new(transport), lane: settings.lane, overruled: overruled.clone() };
+        let (overruled, addresses) = (Overruled::default(), Addresses::default());
+        let links = Links {
+            transport: Arc::new(transport),
+            lane: settings.lane,
+            overruled: overruled.clone(),
+            addresses: addresses.clone(),
+        };
         let raft = openraft::Raft::new(settings.node_id, config, links, store.clone(), applier);
         let raft = raft.await.map_err(|fatal| StartError::Fatal(fatal.to_string()))?;
         let (tell, status) = watch::channel(Status { node_id: settings.node_id, ..Status::default() });
         let caught_up = CaughtUp::default();
-        let keeper = Keeper::new(raft.clone(), store.clone(), settings, tell, caught_up.clone());
+        let keeper =
+            Keeper::new(raft.clone(), store.clone(), settings, tell, caught_up.clone(), addresses.clone());
         tokio::spawn(keeper.run());
-        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, caught_up, status })
+        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, addresses, caught_up, status })
     }
 
     /// Nobody ever wrote to this member's log.
@@ -159,17 +166,6 @@ impl Quorum {
         }
     }
 
-    /// On the leader: has a node follow without a vote, unless it is a member already. Done once it is committed; the node
-    /// catches up afterwards.
-    pub async fn add_learner(&self, id: u64, address: String) -> Result<(), ProposeError> {
-        let status = self.status.borrow().clone();
-        if status.is_leader() && (status.voters.contains_key(&id) || status.learners.contains_key(&id)) {
-            return Ok(());
-        }
-        let added = self.raft.add_learner(id, Member { addr: address }, false).await;
-        added.map(drop).map_err(refused)
-    }
-
     /// Stands for election at once, although the leader of `term` was heard of a moment ago: it is known to be dead.
     /// Does nothing if a later term has begun, or if this member has no vote.
     pub async fn overrule(&self, term: u64) {
@@ -195,6 +191,13 @@ impl Quorum {
     /// Answers a peer's request, for the transport. `None` if it cannot be answered: the connection should be closed.
     pub async fn answer(&self, request: Bytes) -> Option<Bytes> {
         answer(&self.raft, &self.incoming, request).await
+    }
+
+    /// How long ago a leader called this member last, or when it was started if none has; nothing while it leads itself.
+    pub fn silence(&self) -> Duration {
+        // One that led before it was restarted takes itself for the leader until it hears of another.
+        let leads = self.raft.metrics().borrow_watched().state == ServerState::Leader;
+        if leads { Duration::ZERO } else { self.incoming.silence() }
     }
 
     pub fn status(&self) -> watch::Receiver<Status> {

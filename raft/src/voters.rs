@@ -48,10 +48,18 @@ pub struct Follower {
 pub enum VotersError {
     #[error("it is no member of the quorum")]
     NotAMember,
+    #[error("it has a vote")]
+    Votes,
+    #[error("it has no vote")]
+    NoVote,
+    #[error("it answers at the address that is known of it")]
+    IsElsewhere,
     #[error("it does not follow the leader, or not fast enough")]
     Lags,
     #[error("it is the only voter")]
     OnlyVoter,
+    #[error("too few of the voters that there would be answer: they could decide nothing")]
+    NoMajority,
     #[error("another change of the voters is under way")]
     Busy,
     #[error(transparent)]
@@ -85,7 +93,7 @@ impl Quorum {
             return None;
         }
         let membership = metrics.membership_config.membership();
-        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let voters = voters(&metrics);
         let members = membership.nodes().map(|(id, node)| Follower {
             id: *id,
             address: node.addr.clone(),
@@ -109,15 +117,67 @@ impl Quorum {
         Follower { id, address, votes, last: last(metrics, id), heard, caught_up: self.caught_up.of(id) }
     }
 
+    /// On the leader: has a node follow without a vote. A member that answers no more at the address that is known of it is
+    /// called at this one from now on; its vote, if it has one, stays. Done once it is committed; the node catches up
+    /// afterwards.
+    pub async fn add_learner(&self, id: u64, address: String) -> Result<(), VotersError> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let node = Member { addr: address };
+        match self.expect_member(&metrics, id) {
+            Ok(known) if known == node => Ok(()),
+            // Two copies of one directory would be one voter with two votes.
+            Ok(_) if id != metrics.id && answers(&metrics, id) && !self.addresses.is(id, &node.addr) => {
+                Err(VotersError::IsElsewhere)
+            }
+            // Safe, as a message for one member is never answered by another that happens to be at its address.
+            Ok(_) => self.change_voters(ChangeMembers::SetNodes(BTreeMap::from([(id, node)])), true).await,
+            Err(VotersError::NotAMember) => {
+                self.change_voters(ChangeMembers::AddNodes(BTreeMap::from([(id, node)])), true).await
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A member says itself where it is. Until a leader has written it down, which without a majority there is none to do,
+    /// this member calls it there; unless it leads, and the other answers where it was.
+    pub fn note_address(&self, id: u64, address: String) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let is_member = metrics.membership_config.membership().get_node(&id).is_some();
+        if is_member && !answers(&metrics, id) {
+            self.addresses.note(id, address);
+        }
+    }
+
+    /// On the leader: no longer tells a member without a vote. Should it come back, it has to be added again.
+    pub async fn forget_learner(&self, id: u64) -> Result<(), VotersError> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        self.expect_member(&metrics, id)?;
+        if voters(&metrics).contains(&id) {
+            return Err(VotersError::Votes);
+        }
+        self.change_voters(ChangeMembers::RemoveNodes(BTreeSet::from([id])), true).await
+    }
+
     /// On the leader: gives a learner a vote once it has all that the leader has now, for which it has `patience`.
+    ///
+    /// A change of voters never makes two majorities that do not meet: it is two entries, of which the first has both sets
+    /// of voters agree to all that follows, to elections too, until the second is committed by both. Whoever leads next has
+    /// the first, and finishes it, or has not, and then no voter of the new set could decide without those of the old. What
+    /// must hold here: that only one change is under way, that each begins from the newest membership (openraft sees to
+    /// both), and that an identity has one log for ever, since a voter that forgot its log could vote twice in a term.
     pub async fn add_voter(&self, id: u64, patience: Duration) -> Result<(), VotersError> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         self.expect_member(&metrics, id)?;
-        let wanted = metrics.last_log_index;
+        let mut wanted = voters(&metrics);
+        if !wanted.insert(id) {
+            return Err(VotersError::Votes);
+        }
+        let newest = metrics.last_log_index;
         let follows =
-            |now: &Metrics| now.replication.is_none() || last(now, id) >= wanted && answers(now, id);
+            |now: &Metrics| now.replication.is_none() || last(now, id) >= newest && answers(now, id);
         let waited = self.raft.wait(Some(patience)).metrics(follows, "a learner has caught up").await;
-        waited.map_err(|_| VotersError::Lags)?;
+        let metrics = waited.map_err(|_| VotersError::Lags)?;
+        expect_majority(&metrics, &wanted)?;
         self.change_voters(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
     }
 
@@ -126,24 +186,28 @@ impl Quorum {
     pub async fn remove_voter(&self, id: u64) -> Result<(), VotersError> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         self.expect_member(&metrics, id)?;
-        let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
-        let Some(other) = voters.iter().find(|other| **other != id && answers(&metrics, **other)) else {
-            let alone = voters.iter().all(|other| *other == id);
-            return Err(if alone { VotersError::OnlyVoter } else { VotersError::Lags });
-        };
+        let mut left = voters(&metrics);
+        if !left.remove(&id) {
+            return Err(VotersError::NoVote);
+        }
+        if left.is_empty() {
+            return Err(VotersError::OnlyVoter);
+        }
+        expect_majority(&metrics, &left)?;
         if id == metrics.id {
-            self.transfer(*other).await;
+            let other = left.into_iter().find(|other| answers(&metrics, *other));
+            self.transfer(other.ok_or(VotersError::NoMajority)?).await;
             return Err(ProposeError::NotLeader { leader: None }.into());
         }
         self.change_voters(ChangeMembers::RemoveVoters(BTreeSet::from([id])), answers(&metrics, id)).await
     }
 
-    fn expect_member(&self, metrics: &Metrics, id: u64) -> Result<(), VotersError> {
+    fn expect_member(&self, metrics: &Metrics, id: u64) -> Result<Member, VotersError> {
         if metrics.current_leader != Some(metrics.id) {
             return Err(ProposeError::NotLeader { leader: metrics.current_leader }.into());
         }
         let membership = metrics.membership_config.membership();
-        membership.get_node(&id).map(drop).ok_or(VotersError::NotAMember)
+        membership.get_node(&id).cloned().ok_or(VotersError::NotAMember)
     }
 
     /// On a task of its own: a change has two steps, and whoever waits for it may go in between.
@@ -164,6 +228,17 @@ fn why(error: RaftError<Types, ClientWriteError<Types>>) -> VotersError {
         },
         error => refused(error).into(),
     }
+}
+
+/// While they change, those before and those after.
+fn voters(metrics: &Metrics) -> BTreeSet<u64> {
+    metrics.membership_config.membership().voter_ids().collect()
+}
+
+/// Voters of whom too few answer would decide nothing any more, not even to be others.
+fn expect_majority(metrics: &Metrics, voters: &BTreeSet<u64>) -> Result<(), VotersError> {
+    let answering = voters.iter().filter(|id| answers(metrics, **id)).count();
+    if answering > voters.len() / 2 { Ok(()) } else { Err(VotersError::NoMajority) }
 }
 
 fn last(metrics: &Metrics, id: u64) -> Option<u64> {

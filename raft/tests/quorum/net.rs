@@ -20,6 +20,8 @@ struct Inner {
     up: BTreeMap<u64, Quorum>,
     /// One way: from, to.
     cuts: BTreeSet<(u64, u64)>,
+    /// Who is no longer where it was, and where it is.
+    moved: BTreeMap<u64, String>,
     rng: Rng,
     /// One message in so many is lost; 0 for none.
     loss: u32,
@@ -33,7 +35,13 @@ pub struct End {
 
 impl Net {
     pub fn new(seed: u64, loss: u32) -> Net {
-        let inner = Inner { up: BTreeMap::new(), cuts: BTreeSet::new(), rng: Rng::new(seed), loss };
+        let inner = Inner {
+            up: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            moved: BTreeMap::new(),
+            rng: Rng::new(seed),
+            loss,
+        };
         Net { state: Arc::new(Mutex::new(inner)) }
     }
 
@@ -48,6 +56,16 @@ impl Net {
                 cuts.insert((node, other));
             }
         }
+    }
+
+    /// Nobody is at the member's old address any more.
+    pub fn relocate(&self, id: u64, address: &str) {
+        self.state.lock().unwrap().moved.insert(id, address.into());
+    }
+
+    fn address(&self, id: u64) -> String {
+        let moved = self.state.lock().unwrap().moved.get(&id).cloned();
+        moved.unwrap_or_else(|| format!("node {id}"))
     }
 
     pub fn heal(&self) {
@@ -74,9 +92,9 @@ impl Net {
 
 impl Transport for End {
     async fn call(&self, to: &Peer, request: Bytes, limit: Duration) -> Result<Bytes, Unreachable> {
-        assert_eq!(to.address, format!("node {}", to.id));
+        let is_there = to.address == self.net.address(to.id);
         let carried = tokio::time::timeout(limit, async {
-            match self.net.carry(self.from, to.id, request).await {
+            match if is_there { self.net.carry(self.from, to.id, request).await } else { None } {
                 Some(answer) => answer,
                 None => std::future::pending().await,
             }

@@ -175,7 +175,8 @@ async fn a_learner_follows_and_does_not_vote() {
     trio.disks.insert(4, storage::disk::fault::FaultDisk::new(4));
     trio.boot(4).await;
     let learner = trio.up[&4].0.clone();
-    assert_eq!(learner.add_learner(5, "node 5".into()).await, Err(ProposeError::NotLeader { leader: None }));
+    let refused = learner.add_learner(5, "node 5".into()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: None }.into()));
     trio.up[&leader].0.add_learner(4, "node 4".into()).await.unwrap();
     propose(&trio.up[&leader].0, "after").await;
     assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"after"]);

@@ -83,6 +83,8 @@ async fn a_vote_is_for_members_that_follow() {
     let quorum = quorum(&trio, leader);
     assert_eq!(quorum.add_voter(5, PATIENCE).await, Err(VotersError::NotAMember));
     assert_eq!(quorum.remove_voter(5).await, Err(VotersError::NotAMember));
+    assert_eq!(quorum.remove_voter(4).await, Err(VotersError::NoVote));
+    assert_eq!(quorum.add_voter(leader, PATIENCE).await, Err(VotersError::Votes));
     trio.crash(4).await;
     propose(&quorum, "more").await;
     assert_eq!(quorum.add_voter(4, PATIENCE).await, Err(VotersError::Lags));
@@ -96,6 +98,99 @@ async fn the_only_voter_stays() {
     assert_eq!(quorum.remove_voter(1).await, Err(VotersError::OnlyVoter));
     let progress = quorum.progress().unwrap();
     assert_eq!((progress.members.len(), progress.members[0].votes), (1, true));
+}
+
+/// Who is left has to be able to decide: else nobody could give the vote back.
+#[tokio::test(start_paused = true)]
+async fn no_change_leaves_too_few_that_answer() {
+    let (mut trio, leader) = with_learner().await;
+    let dead = leader % 3 + 1;
+    let alive = 6 - leader - dead;
+    trio.crash(dead).await;
+    tokio::time::sleep(Duration::from_millis(5000)).await;
+    let leads = quorum(&trio, leader);
+    assert_eq!(leads.remove_voter(alive).await, Err(VotersError::NoMajority));
+    trio.crash(alive).await;
+    tokio::time::sleep(Duration::from_millis(5000)).await;
+    assert_eq!(leads.add_voter(4, PATIENCE).await, Err(VotersError::NoMajority));
+    assert_eq!(leads.remove_voter(dead).await, Err(VotersError::NoMajority));
+    trio.boot(alive).await;
+    while quorum(&trio, trio.leader(0).await).propose("after".into()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let status = quorum(&trio, alive).status().borrow().clone();
+    assert_eq!(status.voters.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+/// By the members that it has reached already, and by a leader that comes later.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_moved_is_called_at_its_new_address() {
+    let (mut trio, leader) = with_learner().await;
+    let moved = leader % 3 + 1;
+    let other = 6 - leader - moved;
+    let leads = quorum(&trio, leader);
+    while leads.progress().unwrap().members.iter().any(|member| member.heard.is_none()) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    leads.note_address(moved, "elsewhere".into());
+    let copied = leads.add_learner(moved, "elsewhere".into()).await;
+    assert_eq!(copied, Err(VotersError::IsElsewhere), "it answers where it is");
+    trio.net.relocate(moved, "elsewhere");
+    tokio::time::sleep(Duration::from_millis(5000)).await;
+    leads.add_learner(moved, "elsewhere".into()).await.unwrap();
+    let known = until(&quorum(&trio, other), |status| status.voters[&moved] == "elsewhere").await;
+    assert_eq!(known.voters.len(), 3, "it votes as before");
+    trio.crash(other).await;
+    propose(&quorum(&trio, leader), "two").await;
+    assert_eq!(trio.agree(b"two").await, [b"two"]);
+    trio.boot(other).await;
+    trio.crash(leader).await;
+    let next = trio.leader(leader).await;
+    propose(&quorum(&trio, next), "three").await;
+    assert_eq!(trio.agree(b"three").await, [&b"two"[..], b"three"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_leader_members_are_called_where_they_say() {
+    let mut trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    propose(&quorum(&trio, trio.leader(0).await), "before").await;
+    for id in 1..=3 {
+        trio.crash(id).await;
+        trio.net.relocate(id, &format!("new {id}"));
+    }
+    for id in 1..=3 {
+        trio.boot(id).await;
+    }
+    tokio::time::sleep(Duration::from_millis(5000)).await;
+    for id in 1..=3 {
+        let lonely = quorum(&trio, id);
+        let silence = lonely.silence();
+        assert!(silence >= Duration::from_millis(5000), "{silence:?} {:?}", lonely.status().borrow());
+        (1..=4).filter(|other| *other != id).for_each(|other| {
+            lonely.note_address(other, format!("new {other}"));
+        });
+    }
+    let leader = trio.leader(0).await;
+    propose(&quorum(&trio, leader), "after").await;
+    assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"after"]);
+    assert_eq!(quorum(&trio, leader).silence(), Duration::ZERO);
+    assert!(quorum(&trio, leader % 3 + 1).silence() < Duration::from_millis(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_forgotten_may_come_back() {
+    let (mut trio, leader) = with_learner().await;
+    propose(&quorum(&trio, leader), "before").await;
+    trio.agree(b"before").await;
+    trio.crash(4).await;
+    let leads = quorum(&trio, leader);
+    assert_eq!(leads.forget_learner(leader).await, Err(VotersError::Votes));
+    leads.forget_learner(4).await.unwrap();
+    assert!(leads.status().borrow().learners.is_empty());
+    propose(&leads, "between").await;
+    trio.boot(4).await;
+    leads.add_learner(4, "node 4".into()).await.unwrap();
+    assert_eq!(trio.agree(b"between").await, [&b"before"[..], b"between"]);
 }
 
 #[tokio::test(start_paused = true)]
