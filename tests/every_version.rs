@@ -115,6 +115,28 @@ fn exercise(wire: &mut Wire, key: i16, version: i16, id: uuid::Uuid) {
             assert_eq!(answer.error_code, 102);
         }
         ApiKey::DescribeQuorum => describe_quorum(wire, version),
+        ApiKey::AddRaftVoter => {
+            use add_raft_voter_request::Listener;
+            let listeners = vec![Listener::default().with_name(text("PLAINTEXT")).with_port(1)];
+            let mut ask = |node: i32, cluster: Option<&str>| {
+                let asked = AddRaftVoterRequest::default()
+                    .with_cluster_id(cluster.map(text))
+                    .with_voter_id(node)
+                    .with_voter_directory_id(id)
+                    .with_listeners(listeners.clone());
+                wire.call(version, &asked).error_code
+            };
+            // It has a vote; nobody follows; another cluster; no node.
+            let answers = [ask(1, None), ask(2, None), ask(2, Some("other")), ask(-1, None)];
+            assert_eq!(answers, [126, 7, 104, 42]);
+        }
+        ApiKey::RemoveRaftVoter => {
+            let asked = RemoveRaftVoterRequest::default()
+                .with_cluster_id(None)
+                .with_voter_id(1)
+                .with_voter_directory_id(id);
+            assert_eq!(wire.call(version, &asked).error_code, 127);
+        }
         ApiKey::DescribeProducers => describe_producers(wire, version),
         ApiKey::DescribeTopicPartitions => {
             let asked = describe_topic_partitions_request::TopicRequest::default().with_name(topic());

@@ -1,6 +1,7 @@
 //! DescribeCluster and DescribeTopicPartitions: what Metadata tells, for administrators.
 
 use super::context::Context;
+use super::controllers::{ControllerApi, Desk};
 use super::fetch::session::TopicKey;
 use super::metadata::{broker_ids, controller, is_internal, leader_of, offline, topic_name};
 use super::{Api, Reply, operations};
@@ -24,11 +25,7 @@ impl Api for DescribeClusterRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeClusterResponse> {
         if self.endpoint_type != BROKERS && cx.version() >= 1 {
             let message = "this listener answers for brokers: endpoint type 1";
-            let refused = Self::refuse(match self.endpoint_type {
-                CONTROLLERS => ErrorCode::MismatchedEndpointType,
-                _ => ErrorCode::UnsupportedEndpointType,
-            });
-            return Reply::Now(refused.with_error_message(Some(StrBytes::from_static_str(message))));
+            return Reply::Now(wrong_type(self.endpoint_type, CONTROLLERS, message));
         }
         let image = cx.image();
         let shown = |broker: &&std::sync::Arc<Broker>| !broker.fenced || self.include_fenced_brokers;
@@ -46,6 +43,47 @@ impl Api for DescribeClusterRequest {
 
     fn refuse(code: ErrorCode) -> DescribeClusterResponse {
         DescribeClusterResponse::default().with_error_code(code.code())
+    }
+}
+
+/// `other` is the type that another listener would answer for.
+fn wrong_type(asked: i8, other: i8, message: &'static str) -> DescribeClusterResponse {
+    let code = match asked == other {
+        true => ErrorCode::MismatchedEndpointType,
+        false => ErrorCode::UnsupportedEndpointType,
+    };
+    DescribeClusterRequest::refuse(code).with_error_message(Some(StrBytes::from_static_str(message)))
+}
+
+/// In version 0 only brokers can be meant.
+impl ControllerApi for DescribeClusterRequest {
+    async fn answer(self, desk: &Desk, version: i16) -> DescribeClusterResponse {
+        let message = "this listener answers for controllers: endpoint type 2";
+        match self.endpoint_type {
+            _ if version < 1 => {
+                let message = Some(StrBytes::from_static_str(message));
+                return Self::refuse(ErrorCode::InvalidRequest).with_error_message(message);
+            }
+            CONTROLLERS => {}
+            other => return wrong_type(other, BROKERS, message),
+        }
+        let (controllers, leader) = desk.controllers();
+        let controllers = controllers.into_values().map(|address| {
+            DescribeClusterBroker::default()
+                .with_broker_id(BrokerId(address.node))
+                .with_host(StrBytes::from_string(address.at.host))
+                .with_port(address.at.port.into())
+        });
+        let cluster_id = desk.metadata.image().cluster_id.clone().unwrap_or_default();
+        DescribeClusterResponse::default()
+            .with_endpoint_type(CONTROLLERS)
+            .with_cluster_id(StrBytes::from_string(cluster_id))
+            .with_controller_id(BrokerId(leader))
+            .with_brokers(controllers.collect())
+            .with_cluster_authorized_operations(operations::if_asked(
+                self.include_cluster_authorized_operations,
+                operations::CLUSTER,
+            ))
     }
 }
 

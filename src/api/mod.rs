@@ -7,6 +7,7 @@ mod auto_create;
 mod brokers;
 mod configs;
 pub mod context;
+mod controllers;
 mod describe;
 mod elections;
 mod epochs;
@@ -29,8 +30,10 @@ mod reply;
 mod routes;
 mod topics;
 mod versions;
+mod voters;
 
 pub use context::{Context, Node};
+pub use controllers::{CONTROLLER_ROUTES, Desk, serve_controller};
 pub use events::{role_changed, topics_changed};
 pub use reply::Reply;
 pub use routes::{ROUTES, serve};

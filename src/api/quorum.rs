@@ -1,6 +1,7 @@
 //! DescribeQuorum: who votes on the metadata, who follows, and how far each is.
 
 use super::context::Context;
+use super::controllers::{ControllerApi, Desk};
 use super::{Api, Reply};
 use crate::peer::{Described, Replica};
 use crate::types::ErrorCode;
@@ -18,14 +19,7 @@ const TELLS_TIMES: i16 = 1;
 
 impl Api for DescribeQuorumRequest {
     async fn handle(self, cx: Context) -> Reply<DescribeQuorumResponse> {
-        let is_log = |topic: &Asked| topic.topic_name.as_str() == TOPIC && topic.partitions.len() == 1;
-        if self.topics.len() != 1 || !self.topics.iter().all(is_log) {
-            return Reply::Now(unknown(&cx, self.topics));
-        }
-        Reply::Now(match cx.node.quorum.describe().await {
-            Ok(described) => answer(&cx, described),
-            Err(code) => Self::refuse(code),
-        })
+        Reply::Now(self.answer(&cx.node.desk(), cx.version()).await)
     }
 
     fn refuse(code: ErrorCode) -> DescribeQuorumResponse {
@@ -33,10 +27,23 @@ impl Api for DescribeQuorumRequest {
     }
 }
 
+impl ControllerApi for DescribeQuorumRequest {
+    async fn answer(self, desk: &Desk, version: i16) -> DescribeQuorumResponse {
+        let is_log = |topic: &Asked| topic.topic_name.as_str() == TOPIC && topic.partitions.len() == 1;
+        if self.topics.len() != 1 || !self.topics.iter().all(is_log) {
+            return unknown(version, self.topics);
+        }
+        match desk.quorum.describe().await {
+            Ok(described) => answer(desk, version, described),
+            Err(refusal) => Self::refuse(refusal.code),
+        }
+    }
+}
+
 /// There are other partitions, but no quorum that leads them.
-fn unknown(cx: &Context, topics: Vec<Asked>) -> DescribeQuorumResponse {
+fn unknown(version: i16, topics: Vec<Asked>) -> DescribeQuorumResponse {
     let code = ErrorCode::UnknownTopicOrPartition;
-    let message = (cx.version() >= TELLS_DIRECTORIES).then(|| StrBytes::from_string(code.to_string()));
+    let message = (version >= TELLS_DIRECTORIES).then(|| StrBytes::from_string(code.to_string()));
     let topics = topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             PartitionData::default()
@@ -49,8 +56,8 @@ fn unknown(cx: &Context, topics: Vec<Asked>) -> DescribeQuorumResponse {
     DescribeQuorumResponse::default().with_topics(topics.collect())
 }
 
-fn answer(cx: &Context, described: Described) -> DescribeQuorumResponse {
-    let states = |replicas: &[Replica]| replicas.iter().map(|one| state(cx.version(), one)).collect();
+fn answer(desk: &Desk, version: i16, described: Described) -> DescribeQuorumResponse {
+    let states = |replicas: &[Replica]| replicas.iter().map(|one| state(version, one)).collect();
     let partition = PartitionData::default()
         .with_leader_id(BrokerId(described.leader))
         .with_leader_epoch(described.epoch)
@@ -60,10 +67,10 @@ fn answer(cx: &Context, described: Described) -> DescribeQuorumResponse {
     let name = TopicName(StrBytes::from_static_str(TOPIC));
     let topic = TopicData::default().with_topic_name(name).with_partitions(vec![partition]);
     let answer = DescribeQuorumResponse::default().with_topics(vec![topic]);
-    if cx.version() < TELLS_DIRECTORIES {
+    if version < TELLS_DIRECTORIES {
         return answer;
     }
-    answer.with_nodes(nodes(cx, &described.voters))
+    answer.with_nodes(nodes(desk, &described.voters))
 }
 
 fn state(version: i16, replica: &Replica) -> ReplicaState {
@@ -80,13 +87,12 @@ fn state(version: i16, replica: &Replica) -> ReplicaState {
 }
 
 /// Where voters are reached. A node that votes with two directories is named once.
-fn nodes(cx: &Context, voters: &[Replica]) -> Vec<Node> {
+fn nodes(desk: &Desk, voters: &[Replica]) -> Vec<Node> {
     let mut nodes: Vec<Node> = vec![];
-    let config = &cx.node.config;
-    let name = config.controller_listener_names.first().unwrap_or(&config.inter_broker_listener_name);
+    let name = desk.controller_listener();
     for voter in voters {
         let listener = Listener::default()
-            .with_name(StrBytes::from_string(name.clone()))
+            .with_name(StrBytes::from_string(name.to_owned()))
             .with_host(StrBytes::from_string(voter.host.clone()))
             .with_port(voter.port);
         if nodes.iter().all(|node| node.node_id.0 != voter.node) {

@@ -47,6 +47,8 @@ pub static ROUTES: &[Route] = &[
     Route::of::<UnregisterBrokerRequest>("UnregisterBroker"),
     Route::of::<ListConfigResourcesRequest>("ListConfigResources"),
     Route::of::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
+    Route::of::<AddRaftVoterRequest>("AddRaftVoter"),
+    Route::of::<RemoveRaftVoterRequest>("RemoveRaftVoter"),
 ];
 
 /// Serves one request: the way in for every connection.

@@ -1,6 +1,7 @@
 //! ApiVersions: what this broker speaks.
 
 use super::context::Context;
+use super::controllers::{CONTROLLER_ROUTES, ControllerApi, Desk};
 use super::{Api, ROUTES, Reply};
 use crate::cluster::Image;
 use crate::types::ErrorCode;
@@ -11,16 +12,13 @@ use kafka_protocol::protocol::StrBytes;
 
 /// The version in which a client that asked with an unknown one is answered; every client reads it (KIP-511).
 pub(super) const FALLBACK: i16 = 0;
+/// From here on a client says what it is.
+const NAMES_SOFTWARE: i16 = 3;
 
 impl Api for ApiVersionsRequest {
     async fn handle(self, cx: Context) -> Reply<ApiVersionsResponse> {
-        if cx.version() >= 3
-            && !(is_software_text(&self.client_software_name)
-                && is_software_text(&self.client_software_version))
-        {
-            return Reply::Now(
-                listed().with_error_code(ErrorCode::InvalidRequest.code()).with_api_keys(vec![]),
-            );
+        if !is_sound(&self, cx.version()) {
+            return Reply::Now(unsound());
         }
         let (name, version) =
             (self.client_software_name.to_string(), self.client_software_version.to_string());
@@ -34,14 +32,42 @@ impl Api for ApiVersionsRequest {
     }
 }
 
+/// Controllers do not keep what a client's software is.
+impl ControllerApi for ApiVersionsRequest {
+    async fn answer(self, desk: &Desk, version: i16) -> ApiVersionsResponse {
+        match is_sound(&self, version) {
+            true => with_features(listed_by_controllers(), &desk.metadata.image()),
+            false => unsound(),
+        }
+    }
+
+    fn unspoken() -> ApiVersionsResponse {
+        listed_by_controllers().with_error_code(ErrorCode::UnsupportedVersion.code())
+    }
+}
+
 fn listed() -> ApiVersionsResponse {
-    let row = |route: &super::Route| {
-        ApiVersion::default()
-            .with_api_key(route.key)
-            .with_min_version(route.advertised_min)
-            .with_max_version(route.max)
-    };
-    ApiVersionsResponse::default().with_api_keys(ROUTES.iter().map(row).collect())
+    rows(ROUTES.iter().map(|route| (route.key, route.advertised_min, route.max)))
+}
+
+fn listed_by_controllers() -> ApiVersionsResponse {
+    rows(CONTROLLER_ROUTES.iter().map(|route| (route.key, route.min, route.max)))
+}
+
+fn rows(ranges: impl Iterator<Item = (i16, i16, i16)>) -> ApiVersionsResponse {
+    let row =
+        |(key, min, max)| ApiVersion::default().with_api_key(key).with_min_version(min).with_max_version(max);
+    ApiVersionsResponse::default().with_api_keys(ranges.map(row).collect())
+}
+
+fn is_sound(request: &ApiVersionsRequest, version: i16) -> bool {
+    version < NAMES_SOFTWARE
+        || is_software_text(&request.client_software_name)
+            && is_software_text(&request.client_software_version)
+}
+
+fn unsound() -> ApiVersionsResponse {
+    ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code())
 }
 
 fn with_features(response: ApiVersionsResponse, image: &Image) -> ApiVersionsResponse {

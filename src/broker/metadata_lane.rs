@@ -6,7 +6,7 @@ use crate::cluster::controller::{FormCluster, Policy};
 use crate::cluster::{Metadata, Seat};
 use crate::config::{BrokerConfig, HostPort};
 use crate::net::{self, BindError};
-use crate::peer::{FirstStart, FirstStartError};
+use crate::peer::{Address, FirstStart, FirstStartError, Me};
 use crate::seam::{self, Thread};
 use crate::types::{ErrorCode, Uuid};
 use raft::{StartError, State};
@@ -156,7 +156,7 @@ impl MetadataLane {
 
     async fn form(&self, parts: &Parts, asked_id: Option<String>) -> Result<(), LaneError> {
         self.ready().await?;
-        let known = parts.dirs.cluster_id();
+        let known = parts.dirs.cluster_id().or(identity(parts)?.and_then(|known| known.cluster_id));
         let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(Uuid::new_v4()));
         let form = FormCluster { cluster_id: wanted, features: parts::finalised() };
         let found = loop {
@@ -169,7 +169,8 @@ impl MetadataLane {
         if let Some(asked) = asked_id.filter(|asked| *asked != found) {
             return Err(LaneError::ClusterId { asked, found });
         }
-        Ok(parts.dirs.set_cluster_id(&found)?)
+        parts.dirs.set_cluster_id(&found)?;
+        note_cluster_id(parts, &found)
     }
 
     /// Waits until someone may decide.
@@ -241,7 +242,7 @@ impl Setup {
         Ok(Setup {
             first: FirstStart {
                 data: partitions_of_a_cluster(&parts.dirs)?.map(|path| (dir.clone(), path)),
-                ..first_start(config, (node_id, directory_id(parts)?), parts.dirs.cluster_id().or(asked_id))
+                ..first_start(config, (node_id, directory_id(parts)?), known_id(parts, asked_id)?)
             },
             settings,
             disk,
@@ -272,16 +273,34 @@ fn first_start(
     // A sole voter need not be reached by anybody.
     voters.retain(|(id, _)| *id != Some(config.node_id) || config.controller_quorum_voters.len() > 1);
     let at = own.unwrap_or_else(|| for_nodes(config));
-    FirstStart { node: config.node_id, member, directory, at, cluster_id, data: None, voters }
+    let (node, is_controller) = (config.node_id, config.roles.controller);
+    let me = Me { member, address: Address { node, at, directory, is_controller } };
+    FirstStart { me, cluster_id, data: None, voters }
 }
 
-/// The id of the metadata directory. One that is no log directory gets a `meta.properties` of its own, as Kafka's has.
+/// The cluster that this node is meant for, if that is known.
+fn known_id(parts: &Parts, asked_id: Option<String>) -> Result<Option<String>, LaneError> {
+    let noted = identity(parts)?.and_then(|known| known.cluster_id);
+    Ok(parts.dirs.cluster_id().or(noted).or(asked_id))
+}
+
+/// What stands in the metadata directory's own `meta.properties`, as in Kafka's; `None` if it is a log directory, or has
+/// none yet.
+fn identity(parts: &Parts) -> Result<Option<MetaProperties>, LaneError> {
+    let (disk, dir) = (&*parts.env.disk, &*parts.config.metadata_log_dir);
+    if parts.dirs.all().iter().any(|log_dir| log_dir.path() == dir) {
+        return Ok(None);
+    }
+    MetaProperties::read(disk, dir).map_err(|error| LaneError::Failed(error.to_string()))
+}
+
+/// The id of the metadata directory; minted if it is none of the log directories and has none.
 fn directory_id(parts: &Parts) -> Result<Uuid, LaneError> {
     let (disk, dir) = (&*parts.env.disk, &*parts.config.metadata_log_dir);
     if let Some(log_dir) = parts.dirs.all().iter().find(|log_dir| log_dir.path() == dir) {
         return Ok(log_dir.id());
     }
-    let found = MetaProperties::read(disk, dir).map_err(|error| LaneError::Failed(error.to_string()))?;
+    let found = identity(parts)?;
     if let Some(id) = found.as_ref().and_then(|found| found.directory_id) {
         return Ok(id);
     }
@@ -291,8 +310,23 @@ fn directory_id(parts: &Parts) -> Result<Uuid, LaneError> {
     Ok(id)
 }
 
+/// Has the metadata directory name its cluster: Kafka's tools want to read it there.
+fn note_cluster_id(parts: &Parts, cluster_id: &str) -> Result<(), LaneError> {
+    match identity(parts)? {
+        Some(known) if known.cluster_id.is_none() => {
+            let cluster_id = Some(cluster_id.to_owned());
+            let (disk, dir) = (&*parts.env.disk, &*parts.config.metadata_log_dir);
+            Ok(MetaProperties { cluster_id, ..known }.write(disk, dir)?)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where other nodes reach this one: by its controller's listener, or that for brokers if it is none.
 fn for_nodes(config: &BrokerConfig) -> HostPort {
+    if let Some(told) = &config.advertised_controller {
+        return told.clone();
+    }
     let bound = config.listeners.iter().find(|one| config.controller_listener_names.contains(&one.name));
     let told = &config.advertised_listeners;
     let told = told.iter().find(|one| one.name == config.inter_broker_listener_name);

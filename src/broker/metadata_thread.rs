@@ -1,10 +1,13 @@
 //! The thread of the metadata: the quorum, the controller, and what other nodes say, on a runtime of their own.
 
 use super::metadata_lane::{LaneError, Setup};
+use crate::api::{Desk, serve_controller};
 use crate::cluster::{Metadata, MetadataMachine, keep_balanced};
 use crate::config::HostPort;
 use crate::net::{Listener, Server};
-use crate::peer::{FirstStart, Guard, Members, News, QuorumAdmin, Service};
+use crate::peer::{FirstStart, Guard, Members, Membership, News, QuorumAdmin, Service};
+use crate::wire::Frame;
+use crate::wire::header::PEER_KEYS;
 use raft::Quorum;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,28 +59,34 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     let listeners = listeners.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let (machine, images) = MetadataMachine::new();
     let (member, clock, silence) = (settings.node_id, seat.clock, settings.election_min);
+    let config = Arc::new(seat.policy.config.clone());
     let members = Members::new(member);
     let quorum = Quorum::start(settings, disk, Box::new(machine), members.clone()).await?;
     let metadata = Metadata::start(quorum.clone(), images, seat, Arc::new(members.clone()));
     let (news, heard) = mpsc::channel(NEWS);
+    let admin = QuorumAdmin::new(quorum.clone(), member, clock);
+    let desk = Desk { config, metadata: metadata.clone(), quorum: admin.clone() };
     let service = Service {
-        node: first.node,
-        member,
-        directory: first.directory,
+        me: first.me.clone(),
         quorum: quorum.clone(),
-        admin: QuorumAdmin::new(quorum.clone(), member, clock),
+        admin,
         metadata: metadata.clone(),
         news: news.clone(),
     };
     for listener in listeners {
-        let service = service.clone();
-        server.serve(listener.for_peers(), move |peer, frame| {
-            let service = service.clone();
-            async move { service.serve(peer, frame).await }
+        let (service, desk) = (service.clone(), desk.clone());
+        server.serve(listener.for_peers(), move |peer, frame: Frame| {
+            let (service, desk) = (service.clone(), desk.clone());
+            async move {
+                match PEER_KEYS.contains(&frame.header.api_key) {
+                    true => service.serve(peer, frame).await,
+                    false => serve_controller(desk, frame).await,
+                }
+            }
         });
     }
     let guard = Guard {
-        node: first.node,
+        node: first.me.address.node,
         quorum: quorum.clone(),
         metadata: metadata.clone(),
         members: members.clone(),
@@ -93,9 +102,12 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
     Ok(Running { metadata, quorum, members, news, service, runtime: Handle::current() })
 }
 
+/// Finds or begins the cluster, and stays in it.
 async fn find_cluster(first: FirstStart, running: Running, lost: oneshot::Sender<LaneError>) {
-    if let Err(error) = first.run(&running.quorum, &running.members).await {
+    let Running { metadata, quorum, members, .. } = running;
+    if let Err(error) = first.run(&quorum, &members).await {
         // Whoever would hear it is gone only if the process is ending.
-        let _ = lost.send(error.into());
+        return drop(lost.send(error.into()));
     }
+    Membership::new(first, quorum, metadata, members).run().await;
 }

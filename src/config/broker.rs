@@ -68,6 +68,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<Listener>,
     /// What Metadata tells clients, by listener name; a port 0 stands for the one that was bound.
     pub advertised_listeners: Vec<Listener>,
+    /// Where other nodes reach this controller, if `advertised.listeners` say so.
+    pub advertised_controller: Option<HostPort>,
     pub controller_listener_names: Vec<String>,
     pub inter_broker_listener_name: String,
     /// Empty if none was configured: this node alone.
@@ -189,6 +191,7 @@ impl BrokerConfig {
             sends_to_nearest: read.sends_to_nearest(),
             listeners: network.listeners,
             advertised_listeners: network.advertised,
+            advertised_controller: network.advertised_controller,
             controller_listener_names: network.controller_names,
             inter_broker_listener_name: network.inter_broker_name,
             controller_quorum_voters: read.voters()?,

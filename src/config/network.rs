@@ -9,6 +9,7 @@ const ALL_INTERFACES: &str = "PLAINTEXT://:9092";
 pub(super) struct Network {
     pub listeners: Vec<Listener>,
     pub advertised: Vec<Listener>,
+    pub advertised_controller: Option<HostPort>,
     pub controller_names: Vec<String>,
     pub inter_broker_name: String,
 }
@@ -25,11 +26,14 @@ impl Network {
             true => parse("advertised.listeners", &read.list("advertised.listeners"), &map)?,
             false => reachable(&listeners, host_name),
         };
+        let is_first = |listener: &&Listener| controller_names.first() == Some(&listener.name);
+        let told = advertised.iter().find(is_first).filter(|_| read.is_set("advertised.listeners"));
+        let advertised_controller = told.map(|listener| listener.address.clone());
         advertised.retain(is_public);
         check_advertised(&advertised)?;
         check_bound(read, &advertised, &listeners)?;
         let inter_broker_name = inter_broker_name(read, &advertised)?;
-        Ok(Network { listeners, advertised, controller_names, inter_broker_name })
+        Ok(Network { listeners, advertised, advertised_controller, controller_names, inter_broker_name })
     }
 }
 

@@ -5,10 +5,11 @@
 //! asks to follow it. So a wiped voter never votes a second time for what it has forgotten.
 
 use super::members::{Address, Members};
-use super::message::{Hello, Join, Known, Taken, decode, encode};
-use super::{HELLO, JOIN};
+use super::membership::{Me, ask_all};
+use super::message::{Joined, Known};
+use super::places::{Place, places};
 use crate::config::HostPort;
-use crate::types::{BrokerId, Uuid};
+use crate::types::BrokerId;
 use raft::{InitializeError, Quorum};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,10 +17,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::sleep;
 
-/// How long one node may take to answer.
-const LIMIT: Duration = Duration::from_secs(1);
-/// In the address of a node whose id is not known yet.
-const UNKNOWN: BrokerId = -1;
 /// After a request to follow: the leader calls soon, if it reaches this node.
 const FOLLOWED: Duration = Duration::from_secs(2);
 /// Between two rounds of questions.
@@ -36,6 +33,10 @@ pub enum FirstStartError {
         "controller.quorum.voters names node {expected} at {at}, but node {found} answers there; correct it"
     )]
     OtherNode { expected: BrokerId, found: BrokerId, at: HostPort },
+    #[error(
+        "node {node} at {at} is named as a controller, but its process.roles is broker; correct process.roles, or the list of controllers"
+    )]
+    NotAController { node: BrokerId, at: HostPort },
     #[error("{}: holds no metadata, but {} is a partition of cluster {cluster}; restore that cluster's metadata.log.dir, or move its partitions away to begin a new cluster; no partition was touched", metadata.display(), partition.display())]
     MetadataLost { metadata: PathBuf, partition: PathBuf, cluster: String },
     #[error(transparent)]
@@ -45,13 +46,7 @@ pub enum FirstStartError {
 /// What an empty node knows of itself and of the voters.
 #[derive(Clone, Debug)]
 pub struct FirstStart {
-    pub node: BrokerId,
-    /// Its id in the quorum.
-    pub member: u64,
-    /// The id of its metadata directory.
-    pub directory: Uuid,
-    /// Where it answers other nodes.
-    pub at: HostPort,
+    pub me: Me,
     /// The cluster it is meant for, if that is known.
     pub cluster_id: Option<String>,
     /// The directory of the metadata log, and a partition among the data, if there is one: then there was a cluster, and
@@ -76,8 +71,9 @@ impl FirstStart {
     pub async fn run(&self, quorum: &Quorum, members: &Members) -> Result<(), FirstStartError> {
         let mut said = String::new();
         while quorum.is_empty() {
-            let known = self.ask(members).await;
-            match self.decide(&known)? {
+            let asked = places(&self.voters).await;
+            let known = ask_all(members, &self.me.hello(self.cluster_id.clone()), &asked).await;
+            match self.decide(&asked, &known)? {
                 Step::Begin(voters) => {
                     self.check_data()?;
                     tracing::info!(voters = voters.len(), "a new cluster begins");
@@ -98,53 +94,57 @@ impl FirstStart {
         Ok(())
     }
 
-    /// What each voter knows, this node too: it must be the one at its own address. `None` for one that does not answer.
-    async fn ask(&self, members: &Members) -> Vec<Option<Known>> {
-        let hello = Hello { node: self.node, member: self.member, cluster_id: self.cluster_id.clone() };
-        let asked = self.voters.iter().map(|(node, at)| {
-            let (hello, to) = (encode(&hello), address(node.unwrap_or(UNKNOWN), at, Uuid::nil()));
-            async move { decode(&members.call(&to, HELLO, hello, LIMIT).await.ok()?) }
-        });
-        futures_util::future::join_all(asked).await
-    }
-
-    fn address(&self) -> String {
-        address(self.node, &self.at, self.directory)
-    }
-
-    /// `known` is in the order of the voters.
-    fn decide(&self, known: &[Option<Known>]) -> Result<Step, FirstStartError> {
-        self.check(known)?;
+    /// `known` is in the order of `asked`; this node may be among them: it must be the one at its own address.
+    fn decide(&self, asked: &[Place], known: &[Option<Known>]) -> Result<Step, FirstStartError> {
+        self.check(asked, known)?;
         let answers: Vec<&Known> = known.iter().flatten().collect();
-        let with_log = |known: &&&Known| known.has_log && known.member != self.member;
+        let with_log = |known: &&&Known| known.has_log && known.member != self.me.member;
         let leads = answers.iter().filter(with_log).find(|known| known.leader.is_some());
         if let Some(one) = leads.or(answers.iter().find(with_log)) {
             return Ok(self.beside(one));
         }
-        let silent: Vec<String> = self
-            .voters
+        Ok(self.alone(asked, known))
+    }
+
+    /// There is no cluster yet. `None` stands for one that does not answer.
+    fn alone(&self, asked: &[Place], known: &[Option<Known>]) -> Step {
+        let silent: Vec<String> = asked
             .iter()
             .zip(known)
             .filter(|(_, known)| known.is_none())
-            .map(|((_, at), _)| at.to_string())
+            .map(|(at, _)| at.at.to_string())
             .collect();
         if !silent.is_empty() {
-            return Ok(Step::Wait(format!("no answer from {}", silent.join(", "))));
+            return Step::Wait(format!("no answer from {}", silent.join(", ")));
         }
-        let is_mine = |known: &Known| known.member == self.member;
-        let is_voter = self.voters.is_empty() || answers.iter().any(|known| is_mine(known));
-        let is_first = answers.iter().all(|known| is_mine(known) || known.node > self.node);
-        if !is_voter || !is_first {
-            return Ok(Step::Wait("its first controller has to begin it".into()));
+        if let Some(name) = asked.iter().find_map(|place| place.shared.as_ref()) {
+            // Who has not been started yet may be missing among its addresses: each might begin a cluster of its own.
+            return Step::Wait(format!(
+                "{name} is the name of several nodes, so that nobody knows who they all are; a cluster begins when \
+                 controller.quorum.voters, or the bootstrap servers, name each controller"
+            ));
         }
-        let found = self.voters.iter().zip(&answers).filter(|(_, known)| !is_mine(known));
-        let others = found.map(|((_, at), known)| (known.member, address(known.node, at, known.directory)));
-        Ok(Step::Begin(others.chain([(self.member, self.address())]).collect()))
+        let answers: Vec<&Known> = known.iter().flatten().collect();
+        let is_mine = |known: &Known| known.member == self.me.member;
+        let is_voter = asked.is_empty() || answers.iter().any(|known| is_mine(known));
+        let is_first = answers.iter().all(|known| is_mine(known) || known.node > self.me.address.node);
+        if !is_voter || !is_first || !self.me.address.is_controller {
+            return Step::Wait("its first controller has to begin it".into());
+        }
+        let found =
+            asked.iter().zip(&answers).map(|(place, known)| (known.member, address(&place.at, known)));
+        let mut voters: BTreeMap<u64, String> = found.collect();
+        if voters.len() < asked.len() {
+            return Step::Wait("one node answers at several of the addresses of its controllers".into());
+        }
+        voters.insert(self.me.member, self.me.address.to_string());
+        Step::Begin(voters)
     }
 
     /// There is a cluster: `one` has its log.
     fn beside(&self, one: &Known) -> Step {
-        if one.voters.iter().any(|(member, _)| *member == self.member) {
+        let own = (self.me.member, self.me.address.to_string());
+        if one.voters.contains(&own) {
             return Step::Wait("its leader has not called yet".into());
         }
         let leader = one.voters.iter().find(|(member, _)| Some(*member) == one.leader);
@@ -154,18 +154,21 @@ impl FirstStart {
         }
     }
 
-    fn check(&self, known: &[Option<Known>]) -> Result<(), FirstStartError> {
-        for ((expected, at), known) in self.voters.iter().zip(known) {
+    fn check(&self, asked: &[Place], known: &[Option<Known>]) -> Result<(), FirstStartError> {
+        for (place, known) in asked.iter().zip(known) {
             let Some(known) = known else { continue };
-            let (at, found) = (at.clone(), known.node);
-            if let Some(expected) = expected.filter(|expected| *expected != found) {
-                return Err(FirstStartError::OtherNode { expected, found, at });
+            let (at, node) = (place.at.clone(), known.node);
+            if let Some(expected) = place.node.filter(|expected| *expected != node) {
+                return Err(FirstStartError::OtherNode { expected, found: node, at });
             }
             if let (Some(ours), Some(theirs)) = (&self.cluster_id, &known.cluster_id)
                 && ours != theirs
             {
                 let (theirs, ours) = (theirs.clone(), ours.clone());
-                return Err(FirstStartError::OtherCluster { node: known.node, at, theirs, ours });
+                return Err(FirstStartError::OtherCluster { node, at, theirs, ours });
+            }
+            if !known.is_controller {
+                return Err(FirstStartError::NotAController { node, at });
             }
         }
         Ok(())
@@ -178,10 +181,9 @@ impl FirstStart {
     }
 
     async fn follow(&self, members: &Members, leader: &str) {
-        let join = Join { member: self.member, address: self.address() };
-        let answer = members.call(leader, JOIN, encode(&join), LIMIT).await;
-        let is_voter = self.voters.iter().any(|(node, _)| *node == Some(self.node));
-        if answer.is_ok_and(|answer| decode(&answer) == Some(Taken::Yes)) && is_voter {
+        if self.me.join(members, leader, self.cluster_id.clone()).await == Some(Joined::Yes)
+            && self.me.address.is_controller
+        {
             tracing::warn!(
                 "the cluster is older than this node's metadata directory: the node follows without a vote until it is \
                  admitted (kafka-metadata-quorum.sh add-controller)"
@@ -190,13 +192,15 @@ impl FirstStart {
     }
 }
 
-fn address(node: BrokerId, at: &HostPort, directory: Uuid) -> String {
-    Address { node, at: at.clone(), directory }.to_string()
+fn address(at: &HostPort, known: &Known) -> String {
+    let Known { node, directory, is_controller, .. } = *known;
+    Address { node, at: at.clone(), directory, is_controller }.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Uuid;
 
     fn at(port: u16) -> HostPort {
         HostPort { host: "h".into(), port }
@@ -204,14 +208,18 @@ mod tests {
 
     fn node(node: BrokerId) -> FirstStart {
         let voters = (1..=3).map(|id| (Some(id), at(id as u16))).collect();
-        FirstStart {
-            node,
-            member: 100 + node as u64,
-            directory: Uuid::nil(),
-            at: at(node as u16),
-            cluster_id: None,
-            data: None,
-            voters,
+        let address = Address { node, at: at(node as u16), directory: Uuid::nil(), is_controller: true };
+        FirstStart { me: Me { member: 100 + node as u64, address }, cluster_id: None, data: None, voters }
+    }
+
+    impl FirstStart {
+        fn told(&self, known: &[Option<Known>]) -> Result<Step, FirstStartError> {
+            let place = |(node, at): &(Option<BrokerId>, HostPort)| Place {
+                node: *node,
+                at: at.clone(),
+                shared: None,
+            };
+            self.decide(&self.voters.iter().map(place).collect::<Vec<_>>(), known)
         }
     }
 
@@ -220,6 +228,7 @@ mod tests {
             node,
             member: 100 + node as u64,
             directory: Uuid::nil(),
+            is_controller: true,
             cluster_id: None,
             has_log: false,
             leader: None,
@@ -228,26 +237,27 @@ mod tests {
     }
 
     fn leading(node: BrokerId, voters: &[u64]) -> Option<Known> {
-        let voters = voters.iter().map(|member| (*member, format!("{}@h:9", member - 100))).collect();
+        let voters = voters.iter().map(|member| (*member, format!("{0}@h:{0}", member - 100))).collect();
         let cluster_id = Some("c".into());
         let member = 100 + node as u64;
         let directory = Uuid::nil();
-        Some(Known { node, member, directory, cluster_id, has_log: true, leader: Some(member), voters })
+        let (is_controller, leader) = (true, Some(member));
+        Some(Known { node, member, directory, is_controller, cluster_id, has_log: true, leader, voters })
     }
 
     #[test]
     fn only_the_first_voter_begins_and_only_if_all_are_empty() {
         let all = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
-        assert_eq!(node(1).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Begin(all)));
-        assert!(matches!(node(2).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
-        assert_eq!(node(1).decide(&[empty(1), empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
-        assert!(matches!(node(4).decide(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+        assert_eq!(node(1).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Begin(all)));
+        assert!(matches!(node(2).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+        assert_eq!(node(1).told(&[empty(1), empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
+        assert!(matches!(node(4).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
     }
 
     #[test]
     fn who_is_not_at_its_own_address_begins_nothing() {
         let twin = Some(Known { member: 999, ..empty(1).unwrap() });
-        assert!(matches!(node(1).decide(&[twin, empty(2), empty(3)]), Ok(Step::Wait(_))));
+        assert!(matches!(node(1).told(&[twin, empty(2), empty(3)]), Ok(Step::Wait(_))));
     }
 
     #[test]
@@ -258,28 +268,63 @@ mod tests {
         };
         let all = [empty(1), empty(2), empty(3)];
         let begun = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
-        assert_eq!(unnamed(1).decide(&all), Ok(Step::Begin(begun)));
-        assert!(matches!(unnamed(2).decide(&all), Ok(Step::Wait(_))));
-        assert!(matches!(unnamed(4).decide(&all), Ok(Step::Wait(_))));
+        assert_eq!(unnamed(1).told(&all), Ok(Step::Begin(begun)));
+        assert!(matches!(unnamed(2).told(&all), Ok(Step::Wait(_))));
+        assert!(matches!(unnamed(4).told(&all), Ok(Step::Wait(_))));
         let alone = FirstStart { voters: vec![(None, at(1))], ..node(1) };
-        assert_eq!(alone.decide(&[empty(1)]), Ok(Step::Begin(BTreeMap::from([(101, "1@h:1".into())]))));
+        assert_eq!(alone.told(&[empty(1)]), Ok(Step::Begin(BTreeMap::from([(101, "1@h:1".into())]))));
     }
 
     #[test]
     fn beside_a_cluster_nobody_begins_another() {
-        let told = node(1).decide(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
+        let told = node(1).told(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
         assert_eq!(told, Ok(Step::Wait("its leader has not called yet".into())));
-        let wiped = node(1).decide(&[empty(1), leading(2, &[199, 102, 103]), None]);
-        assert_eq!(wiped, Ok(Step::Follow("2@h:9".into())));
+        let wiped = node(1).told(&[empty(1), leading(2, &[199, 102, 103]), None]);
+        assert_eq!(wiped, Ok(Step::Follow("2@h:2".into())));
+        let moved = FirstStart {
+            me: Me { address: Address { at: at(7), ..node(1).me.address }, ..node(1).me },
+            ..node(1)
+        };
+        let told = moved.told(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
+        assert_eq!(told, Ok(Step::Follow("2@h:2".into())), "the leader does not know where it is");
+    }
+
+    #[test]
+    fn a_name_of_several_nodes_begins_no_cluster_and_finds_one() {
+        let place = |port| Place { node: None, at: at(port), shared: Some(at(9093)) };
+        let places = [place(1), place(2)];
+        let Ok(Step::Wait(why)) = node(1).decide(&places, &[empty(1), empty(2)]) else { panic!("no wait") };
+        assert!(why.starts_with("h:9093 is the name of several nodes"), "{why}");
+        let told = node(1).decide(&places, &[empty(1), leading(2, &[102])]);
+        assert_eq!(told, Ok(Step::Follow("2@h:2".into())));
+    }
+
+    #[test]
+    fn two_addresses_of_one_node_are_not_two_voters() {
+        let one = || Place { node: None, at: at(1), shared: None };
+        let told = node(1).decide(&[one(), one()], &[empty(1), empty(1)]);
+        assert!(matches!(told, Ok(Step::Wait(_))), "{told:?}");
+    }
+
+    #[test]
+    fn a_node_that_is_a_broker_only_gets_no_vote() {
+        let broker = |id| Some(Known { is_controller: false, ..empty(id).unwrap() });
+        let refused = node(1).told(&[empty(1), broker(2), empty(3)]).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("node 2 at h:2 is named as a controller, but its process.roles is broker")
+        );
+        let mut alone = FirstStart { voters: vec![], ..node(1) };
+        alone.me.address.is_controller = false;
+        assert!(matches!(alone.told(&[]), Ok(Step::Wait(_))));
     }
 
     #[test]
     fn a_stranger_is_refused() {
         let mut ours = node(1);
         ours.cluster_id = Some("d".into());
-        let refused = ours.decide(&[empty(1), leading(2, &[102]), None]).unwrap_err().to_string();
+        let refused = ours.told(&[empty(1), leading(2, &[102]), None]).unwrap_err().to_string();
         assert!(refused.starts_with("node 2 at h:2 belongs to cluster c, but this node to d;"), "{refused}");
-        let refused = node(1).decide(&[empty(1), empty(3), None]).unwrap_err().to_string();
+        let refused = node(1).told(&[empty(1), empty(3), None]).unwrap_err().to_string();
         assert!(refused.starts_with("controller.quorum.voters names node 2 at h:2, but node 3"), "{refused}");
     }
 }

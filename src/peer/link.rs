@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -160,6 +161,12 @@ impl Link {
     fn unreachable(&self, why: String, unsent: bool) -> Unreachable {
         Unreachable { address: self.address.to_string(), why, unsent }
     }
+}
+
+/// All addresses that a name has now; none if it has none.
+pub(super) async fn resolve(address: &HostPort) -> Vec<IpAddr> {
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    found.map_or(vec![], |found| found.map(|address| address.ip()).collect())
 }
 
 /// The first of the host's addresses that accepts.

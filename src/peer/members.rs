@@ -42,28 +42,35 @@ pub struct Address {
     pub at: HostPort,
     /// Of its metadata directory; nil where that is not known.
     pub directory: Uuid,
+    /// It may vote. One that is a broker only follows.
+    pub is_controller: bool,
 }
+
+/// After the address of a node that is a broker only.
+const BROKER: &str = ";broker";
 
 /// How the quorum writes it down: `node@host:port/directory`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.node, self.at)?;
-        match self.directory.is_nil() {
-            true => Ok(()),
-            false => write!(f, "/{}", kafka_uuid::encode(self.directory)),
+        if !self.directory.is_nil() {
+            write!(f, "/{}", kafka_uuid::encode(self.directory))?;
         }
+        if self.is_controller { Ok(()) } else { f.write_str(BROKER) }
     }
 }
 
 impl Address {
     /// Reads what was written. An older log has no directories.
     pub fn parse(text: &str) -> Option<Address> {
-        let (node, rest) = text.split_once('@')?;
+        let whole = text.strip_suffix(BROKER);
+        let (node, rest) = whole.unwrap_or(text).split_once('@')?;
         let (at, directory) = match rest.split_once('/') {
             Some((at, directory)) => (at, kafka_uuid::decode(directory)?),
             None => (rest, Uuid::nil()),
         };
-        Some(Address { node: node.parse().ok()?, at: HostPort::parse(at)?, directory })
+        let (node, at) = (node.parse().ok()?, HostPort::parse(at)?);
+        Some(Address { node, at, directory, is_controller: whole.is_none() })
     }
 }
 
@@ -211,13 +218,15 @@ mod tests {
     #[test]
     fn an_address_is_read_as_it_was_written() {
         for (host, directory) in [("node1", 5), ("127.0.0.1", u128::MAX), ("::1", 0)] {
-            let at = HostPort { host: host.into(), port: 9093 };
-            let address = Address { node: 4, at, directory: Uuid::from_u128(directory) };
-            assert_eq!(Address::parse(&address.to_string()), Some(address));
+            for is_controller in [true, false] {
+                let at = HostPort { host: host.into(), port: 9093 };
+                let address = Address { node: 4, at, directory: Uuid::from_u128(directory), is_controller };
+                assert_eq!(Address::parse(&address.to_string()), Some(address));
+            }
         }
         let old = Address::parse("4@node1:9093").unwrap();
-        assert_eq!((old.node, old.directory), (4, Uuid::nil()));
-        for wrong in ["node1:9093", "x@node1:9093", "4@node1:9093/x"] {
+        assert_eq!((old.node, old.directory, old.is_controller), (4, Uuid::nil(), true));
+        for wrong in ["node1:9093", "x@node1:9093", "4@node1:9093/x", "4@node1:9093/;broker"] {
             assert_eq!(Address::parse(wrong), None);
         }
     }

@@ -11,6 +11,8 @@ pub struct Hello {
     pub node: BrokerId,
     /// Its id in the quorum: that of its metadata directory.
     pub member: u64,
+    /// As `members` writes it.
+    pub address: String,
     pub cluster_id: Option<String>,
 }
 
@@ -21,6 +23,8 @@ pub struct Known {
     pub member: u64,
     /// The id of its metadata directory.
     pub directory: Uuid,
+    /// It may vote: its `process.roles` say so.
+    pub is_controller: bool,
     pub cluster_id: Option<String>,
     /// It has been in a quorum, or has at least voted in one.
     pub has_log: bool,
@@ -36,15 +40,28 @@ pub struct Pulse {
     pub epoch: i64,
 }
 
-/// A node wants to be told what the quorum decides.
+/// A node wants to be told what the quorum decides, at this address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
     pub member: u64,
-    /// As `members` writes it.
+    /// As `members` writes it: it says which node this is, and whether it may vote.
     pub address: String,
+    pub cluster_id: Option<String>,
 }
 
-/// What came of a [`Pulse`] or a [`Join`].
+/// What came of a [`Join`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Joined {
+    Yes,
+    /// This node does not lead the quorum, or another change is under way.
+    NotNow,
+    /// It answers at the address that is known of it.
+    IsElsewhere,
+    /// The node belongs to another cluster than this.
+    OtherCluster(String),
+}
+
+/// What came of a [`Pulse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Taken {
     Yes,

@@ -5,6 +5,7 @@
 //!     ▲
 //!     ├── Members       Raft's messages and forwarded commands, from member to member of the quorum
 //!     ├── FirstStart    who is there, who has a cluster already
+//!     ├── Membership    where this node is, told to a leader that does not know
 //!     ├── QuorumAdmin   what administrators ask of the quorum's leader
 //!     ├── Heart         a broker's heartbeat to the controller
 //!     └── Brokers       Kafka's own requests from broker to broker
@@ -16,7 +17,9 @@ mod first_start;
 mod guard;
 mod link;
 mod members;
+mod membership;
 mod message;
+mod places;
 mod pulse;
 mod quorum_admin;
 mod service;
@@ -26,8 +29,9 @@ pub use first_start::{FirstStart, FirstStartError};
 pub use guard::{Guard, News};
 pub use link::{Link, Unreachable};
 pub use members::{Address, Members};
+pub use membership::{Me, Membership};
 pub use pulse::{Heart, Wish};
-pub use quorum_admin::{Described, QuorumAdmin, Replica};
+pub use quorum_admin::{Described, QuorumAdmin, Refusal, Replica, Voter};
 pub use service::Service;
 
 use crate::wire::header::PEER_KEYS;
@@ -40,9 +44,9 @@ const RAFT: i16 = PEER_KEYS.start + 1;
 const COMMAND: i16 = PEER_KEYS.start + 2;
 /// A broker lives.
 const PULSE: i16 = PEER_KEYS.start + 3;
-/// A node wants to follow the quorum.
+/// A node wants to follow the quorum, or to be called at another address.
 const JOIN: i16 = PEER_KEYS.start + 4;
-/// How is the quorum?
+/// How is the quorum, and should others vote?
 const QUORUM: i16 = PEER_KEYS.start + 5;
 
 /// The one version of all of them.

@@ -5,15 +5,22 @@ use super::message::{decode, encode};
 use crate::seam::Clock;
 use crate::types::{BrokerId, ErrorCode, Uuid, error_code};
 use bytes::Bytes;
-use raft::{Follower, Quorum};
+use raft::{Follower, ProposeError, Quorum, VotersError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use storage::kafka_uuid;
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a leader is looked for and asked.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one answer may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long the leader may wait until a vote can be taken away.
+const CHANGE: Duration = Duration::from_secs(5);
+/// The longest time in which a vote may be given.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Who answered so lately lives.
+const LIVES: Duration = Duration::from_secs(3);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -21,6 +28,37 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Question {
     Describe,
+    /// Give it a vote, within this time.
+    Add(Voter, Duration),
+    Remove(Voter),
+}
+
+/// A controller, and which of its lives is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voter {
+    pub node: BrokerId,
+    /// Of its metadata directory.
+    pub directory: Uuid,
+}
+
+/// Why the leader does not do what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    #[serde(with = "error_code")]
+    pub code: ErrorCode,
+    pub why: String,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, why: impl Into<String>) -> Refusal {
+        Refusal { code, why: why.into() }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal::new(code, code.to_string())
+    }
 }
 
 /// The quorum as its leader sees it. Offsets are the log's indices, an end the one after the last.
@@ -60,42 +98,94 @@ impl QuorumAdmin {
     }
 
     /// NOT_LEADER_OR_FOLLOWER if there is no leader for long.
-    pub async fn describe(&self) -> Result<Described, ErrorCode> {
-        self.ask(&Question::Describe).await
+    pub async fn describe(&self) -> Result<Described, Refusal> {
+        self.ask(&Question::Describe, ATTEMPT).await
     }
 
-    async fn ask<A: Serialize + for<'a> Deserialize<'a>>(&self, question: &Question) -> Result<A, ErrorCode> {
+    /// Gives a controller that follows a vote, once it has caught up. After REQUEST_TIMED_OUT it may have it, now or later.
+    pub async fn add_voter(&self, voter: Voter, limit: Duration) -> Result<(), Refusal> {
+        let limit = limit.min(LONGEST);
+        self.ask(&Question::Add(voter, limit), limit + ATTEMPT).await
+    }
+
+    /// Takes a controller's vote away. After REQUEST_TIMED_OUT it may have lost it, now or later.
+    pub async fn remove_voter(&self, voter: Voter) -> Result<(), Refusal> {
+        self.ask(&Question::Remove(voter), CHANGE + ATTEMPT).await
+    }
+
+    /// `limit` is what the leader may take.
+    async fn ask<A: Serialize + for<'a> Deserialize<'a>>(
+        &self,
+        question: &Question,
+        limit: Duration,
+    ) -> Result<A, Refusal> {
         let (question, deadline) = (encode(question), Instant::now() + PATIENCE);
         loop {
-            match self.attempt(question.clone()).await {
-                Err(ErrorCode::NotLeaderOrFollower) if Instant::now() < deadline => sleep(PAUSE).await,
+            match self.attempt(question.clone(), limit).await {
+                Err(refusal)
+                    if refusal.code == ErrorCode::NotLeaderOrFollower && Instant::now() < deadline =>
+                {
+                    sleep(PAUSE).await;
+                }
                 answered => return answered,
             }
         }
     }
 
-    async fn attempt<A: for<'a> Deserialize<'a>>(&self, question: Bytes) -> Result<A, ErrorCode> {
+    async fn attempt<A: for<'a> Deserialize<'a>>(
+        &self,
+        question: Bytes,
+        limit: Duration,
+    ) -> Result<A, Refusal> {
         let status = self.quorum.status().borrow().clone();
         let leader = status.leader.ok_or(ErrorCode::NotLeaderOrFollower)?;
         let answer = match status.voters.get(&leader) {
-            _ if leader == status.node_id => self.answer(&question),
-            Some(address) => self.members.ask_leader(leader, address, &question, ATTEMPT).await?,
-            None => return Err(ErrorCode::NotLeaderOrFollower),
+            _ if leader == status.node_id => {
+                timeout(limit, self.answer(&question)).await.map_err(|_| ErrorCode::RequestTimedOut)?
+            }
+            Some(address) => self.members.ask_leader(leader, address, &question, limit).await?,
+            None => return Err(ErrorCode::NotLeaderOrFollower.into()),
         };
-        let answer: Option<Result<A, i16>> = decode(&answer);
-        answer.unwrap_or(Err(ErrorCode::UnknownServerError.code())).map_err(error_code::of)
+        let answer: Option<Result<A, Refusal>> = decode(&answer);
+        answer.unwrap_or(Err(ErrorCode::UnknownServerError.into()))
     }
 
     /// Answers a question as the leader, which this node perhaps is not.
-    pub(super) fn answer(&self, question: &[u8]) -> Bytes {
-        let answer = match decode(question) {
-            Some(Question::Describe) => self.described(),
-            None => Err(ErrorCode::UnsupportedVersion),
-        };
-        encode(&answer.map_err(|code| code.code()))
+    pub(super) async fn answer(&self, question: &[u8]) -> Bytes {
+        match decode(question) {
+            Some(Question::Describe) => encode(&self.described()),
+            Some(Question::Add(voter, limit)) => encode(&self.added(voter, Instant::now() + limit).await),
+            Some(Question::Remove(voter)) => encode(&self.removed(voter, Instant::now() + CHANGE).await),
+            None => encode(&Err::<(), _>(Refusal::from(ErrorCode::UnsupportedVersion))),
+        }
     }
 
-    fn described(&self) -> Result<Described, ErrorCode> {
+    async fn added(&self, voter: Voter, deadline: Instant) -> Result<(), Refusal> {
+        loop {
+            let progress = self.quorum.progress().ok_or(ErrorCode::NotLeaderOrFollower)?;
+            let refusal = match candidate(&progress.members, voter)? {
+                Ok(id) => match self.quorum.add_voter(id, deadline - Instant::now()).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => why(voter, &error)?,
+                },
+                Err(absent) => absent,
+            };
+            wait(refusal, deadline).await?;
+        }
+    }
+
+    async fn removed(&self, voter: Voter, deadline: Instant) -> Result<(), Refusal> {
+        loop {
+            let progress = self.quorum.progress().ok_or(ErrorCode::NotLeaderOrFollower)?;
+            let id = leaving(&progress.members, voter)?;
+            match self.quorum.remove_voter(id).await {
+                Ok(()) => return Ok(()),
+                Err(error) => wait(why(voter, &error)?, deadline).await?,
+            }
+        }
+    }
+
+    fn described(&self) -> Result<Described, Refusal> {
         let progress = self.quorum.progress().ok_or(ErrorCode::NotLeaderOrFollower)?;
         let leader = self.quorum.status().borrow().node_id;
         let now = self.clock.now().wall.0;
@@ -110,6 +200,79 @@ impl QuorumAdmin {
             observers: replicas(observers),
         })
     }
+}
+
+/// Which member is to have a vote; a refusal within if it may still come, one instead if it is not to have it.
+fn candidate(members: &[Follower], voter: Voter) -> Result<Result<u64, Refusal>, Refusal> {
+    let known = |member: &Follower| Address::parse(&member.address);
+    for member in members.iter().filter(|member| member.votes) {
+        let Some(address) = known(member).filter(|address| address.node == voter.node) else { continue };
+        let is_it = address.directory == voter.directory;
+        // A directory that was lost votes no more: another of its node may take its place before it is removed.
+        if is_it || member.heard.is_some_and(|ago| ago < LIVES) {
+            let (node, directory) = (address.node, kafka_uuid::encode(address.directory));
+            let why = format!("controller {node} has a vote already, with directory {directory}");
+            return Err(Refusal::new(ErrorCode::DuplicateVoter, why));
+        }
+    }
+    let found = members.iter().find_map(|member| Some((member, known(member).filter(|one| is(one, voter))?)));
+    match found {
+        Some((_, address)) if !address.is_controller => {
+            let why =
+                format!("node {} is a broker only: its process.roles do not say controller", voter.node);
+            Err(Refusal::new(ErrorCode::InvalidRequest, why))
+        }
+        Some((member, _)) => Ok(Ok(member.id)),
+        None => {
+            let directory = kafka_uuid::encode(voter.directory);
+            let why = format!(
+                "controller {} with directory {directory} does not follow this cluster: is it started, with this \
+                 cluster's controllers in its configuration?",
+                voter.node
+            );
+            Ok(Err(Refusal::new(ErrorCode::RequestTimedOut, why)))
+        }
+    }
+}
+
+fn leaving(members: &[Follower], voter: Voter) -> Result<u64, Refusal> {
+    let is_it = |member: &&Follower| {
+        member.votes && Address::parse(&member.address).is_some_and(|address| is(&address, voter))
+    };
+    members.iter().find(is_it).map(|member| member.id).ok_or_else(|| {
+        let directory = kafka_uuid::encode(voter.directory);
+        let why = format!("no controller {} with directory {directory} has a vote", voter.node);
+        Refusal::new(ErrorCode::VoterNotFound, why)
+    })
+}
+
+fn is(address: &Address, voter: Voter) -> bool {
+    address.node == voter.node && address.directory == voter.directory
+}
+
+/// What to say if it stays so; an error if it surely does.
+fn why(voter: Voter, error: &VotersError) -> Result<Refusal, Refusal> {
+    let refusal = |code| Refusal::new(code, format!("controller {}: {error}", voter.node));
+    match error {
+        VotersError::Busy | VotersError::NoMajority | VotersError::NotAMember => {
+            Ok(refusal(ErrorCode::RequestTimedOut))
+        }
+        VotersError::Refused(ProposeError::NotLeader { .. }) => Err(ErrorCode::NotLeaderOrFollower.into()),
+        VotersError::Lags | VotersError::IsElsewhere | VotersError::Refused(_) => {
+            Err(refusal(ErrorCode::RequestTimedOut))
+        }
+        VotersError::Votes => Err(refusal(ErrorCode::DuplicateVoter)),
+        VotersError::NoVote | VotersError::OnlyVoter => Err(refusal(ErrorCode::VoterNotFound)),
+    }
+}
+
+/// Until it may be otherwise.
+async fn wait(refusal: Refusal, deadline: Instant) -> Result<(), Refusal> {
+    if Instant::now() + PAUSE >= deadline {
+        return Err(refusal);
+    }
+    sleep(PAUSE).await;
+    Ok(())
 }
 
 fn replica(member: &Follower, now: i64) -> Replica {
@@ -130,4 +293,57 @@ fn replica(member: &Follower, now: i64) -> Replica {
 
 fn end(last: Option<u64>) -> i64 {
     last.map_or(0, |last| last as i64 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HostPort;
+
+    fn voter(node: BrokerId, directory: u128) -> Voter {
+        Voter { node, directory: Uuid::from_u128(directory) }
+    }
+
+    fn member(id: u64, (node, directory): (BrokerId, u128), votes: bool, heard: Option<u64>) -> Follower {
+        let at = HostPort { host: "h".into(), port: 1 };
+        let address = Address { node, at, directory: Uuid::from_u128(directory), is_controller: node < 9 };
+        let heard = heard.map(Duration::from_secs);
+        Follower { id, address: address.to_string(), votes, last: None, heard, caught_up: None }
+    }
+
+    /// Node 2 was wiped, 3 has a twin, 9 is a broker.
+    fn members() -> Vec<Follower> {
+        vec![
+            member(1, (1, 11), true, Some(0)),
+            member(2, (2, 21), true, Some(60)),
+            member(3, (3, 31), true, Some(0)),
+            member(4, (2, 22), false, Some(0)),
+            member(5, (3, 32), false, Some(0)),
+            member(9, (9, 91), false, Some(0)),
+        ]
+    }
+
+    fn refused(voter: Voter) -> ErrorCode {
+        candidate(&members(), voter).expect_err("refused for good").code
+    }
+
+    #[test]
+    fn a_vote_is_for_a_controller_that_follows() {
+        assert_eq!(candidate(&members(), voter(2, 22)), Ok(Ok(4)), "its other directory is lost");
+        assert_eq!(refused(voter(1, 11)), ErrorCode::DuplicateVoter);
+        assert_eq!(refused(voter(2, 21)), ErrorCode::DuplicateVoter);
+        assert_eq!(refused(voter(3, 32)), ErrorCode::DuplicateVoter, "two nodes have one id");
+        assert_eq!(refused(voter(9, 91)), ErrorCode::InvalidRequest);
+        let absent = candidate(&members(), voter(4, 41)).unwrap().unwrap_err();
+        assert_eq!(absent.code, ErrorCode::RequestTimedOut);
+        assert!(absent.why.starts_with("controller 4 with directory AAAAAAAAAAAAAAAAAAAAKQ does not follow"));
+    }
+
+    #[test]
+    fn a_vote_is_taken_from_the_directory_that_is_named() {
+        assert_eq!(leaving(&members(), voter(2, 21)), Ok(2));
+        for other in [voter(2, 22), voter(1, 21), voter(7, 71)] {
+            assert_eq!(leaving(&members(), other).unwrap_err().code, ErrorCode::VoterNotFound);
+        }
+    }
 }

@@ -2,16 +2,16 @@
 
 use super::guard::{News, Tie, Ties};
 use super::members::{taken, unsealed};
-use super::message::{Hello, Join, Known, Pulse, Taken, decode, encode};
+use super::membership::Me;
+use super::message::{Hello, Join, Joined, Known, Pulse, Taken, decode, encode};
 use super::quorum_admin::QuorumAdmin;
 use super::{COMMAND, HELLO, JOIN, PULSE, QUORUM, RAFT, VERSION};
 use crate::cluster::Metadata;
-use crate::types::{BrokerId, Uuid};
 use crate::wire::frame::Hold;
 use crate::wire::{Chunk, Chunks, Frame, Outgoing, Peer};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
-use raft::Quorum;
+use raft::{Quorum, VotersError};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -19,11 +19,7 @@ use tokio::sync::mpsc;
 /// This node, as others see it.
 #[derive(Clone)]
 pub struct Service {
-    pub node: BrokerId,
-    /// Its id in the quorum.
-    pub member: u64,
-    /// The id of its metadata directory.
-    pub directory: Uuid,
+    pub me: Me,
     pub quorum: Quorum,
     pub admin: QuorumAdmin,
     pub metadata: Metadata,
@@ -39,18 +35,18 @@ impl Service {
         }
         let id = header.correlation_id;
         match header.api_key {
-            HELLO => reply(id, decode::<Hello>(&body).map(|hello| encode(&self.known(&hello)))),
+            HELLO => reply(id, decode::<Hello>(&body).map(|hello| encode(&self.known(hello)))),
             PULSE => reply(id, decode::<Pulse>(&body).map(|pulse| encode(&self.pulse(&peer, pulse)))),
-            RAFT => match unsealed(body, self.member) {
+            RAFT => match unsealed(body, self.me.member) {
                 Ok((from, message)) => self.raft(&peer, id, from, message, hold),
                 Err(refusal) => reply(id, Some(refusal)),
             },
-            COMMAND => match unsealed(body, self.member) {
+            COMMAND => match unsealed(body, self.me.member) {
                 Ok((_, command)) => self.command(id, command, hold),
                 Err(refusal) => reply(id, Some(refusal)),
             },
-            QUORUM => match unsealed(body, self.member) {
-                Ok((_, question)) => reply(id, Some(taken(&self.admin.answer(&question)))),
+            QUORUM => match unsealed(body, self.me.member) {
+                Ok((_, question)) => self.question(id, question),
                 Err(refusal) => reply(id, Some(refusal)),
             },
             JOIN => match decode::<Join>(&body) {
@@ -61,13 +57,19 @@ impl Service {
         }
     }
 
-    fn known(&self, _asker: &Hello) -> Known {
-        let status = self.quorum.status().borrow().clone();
+    fn known(&self, asker: Hello) -> Known {
+        let (status, cluster_id) =
+            (self.quorum.status().borrow().clone(), self.metadata.image().cluster_id.clone());
+        if asker.cluster_id == cluster_id {
+            self.quorum.note_address(asker.member, asker.address);
+        }
+        let Me { member, address } = &self.me;
         Known {
-            node: self.node,
-            member: self.member,
-            directory: self.directory,
-            cluster_id: self.metadata.image().cluster_id.clone(),
+            node: address.node,
+            member: *member,
+            directory: address.directory,
+            is_controller: address.is_controller,
+            cluster_id,
             has_log: !self.quorum.is_empty(),
             leader: status.leader,
             voters: status.voters.into_iter().collect(),
@@ -103,11 +105,29 @@ impl Service {
         })
     }
 
+    fn question(&self, id: i32, question: Bytes) -> Outgoing {
+        let admin = self.admin.clone();
+        later(id, async move { Some(taken(&admin.answer(&question).await)) })
+    }
+
     fn join(&self, id: i32, join: Join) -> Outgoing {
-        let quorum = self.quorum.clone();
+        let (quorum, ours) = (self.quorum.clone(), self.metadata.image().cluster_id.clone());
+        if let (Some(ours), Some(theirs)) = (&ours, &join.cluster_id)
+            && ours != theirs
+        {
+            tracing::warn!(
+                address = join.address,
+                "refused: the node belongs to cluster {theirs}, not to {ours}"
+            );
+            return reply(id, Some(encode(&Joined::OtherCluster(ours.clone()))));
+        }
         later(id, async move {
             let joined = quorum.add_learner(join.member, join.address).await;
-            Some(encode(&joined.map_or(Taken::NotLeader, |()| Taken::Yes)))
+            Some(encode(&match joined {
+                Ok(()) => Joined::Yes,
+                Err(VotersError::IsElsewhere) => Joined::IsElsewhere,
+                Err(_) => Joined::NotNow,
+            }))
         })
     }
 

@@ -94,6 +94,17 @@ impl Broker {
         format!("127.0.0.1:{}", self.port.number())
     }
 
+    /// Starts with another text in its listeners from now on.
+    pub fn replace(&mut self, old: &str, new: &str) {
+        let listeners = self.args.iter_mut().filter(|arg| arg.starts_with("listeners="));
+        listeners.for_each(|arg| *arg = arg.replace(old, new));
+    }
+
+    /// All keys that it is started with.
+    pub fn keys(&self) -> Vec<String> {
+        self.args.iter().filter(|arg| *arg != "--override").cloned().collect()
+    }
+
     pub fn port(&self) -> u16 {
         self.port.number()
     }

@@ -11,41 +11,92 @@ use std::time::Duration;
 /// Long enough for a machine that does much else.
 const PATIENCE: Duration = Duration::from_millis(60_000);
 const METADATA: i16 = 12;
+/// The roles of a node that is both.
+pub const BOTH: &str = "broker,controller";
 
-/// Nodes 1, 2, ...: all of them brokers and controllers.
+/// Nodes 1, 2, ...: the first of them brokers and controllers.
 pub struct Cluster {
     nodes: Vec<Broker>,
-    _controllers: Vec<Port>,
+    controllers: Vec<Port>,
+    /// Of the first controllers: where others ask them.
+    servers: String,
+    overrides: Vec<String>,
 }
 
 impl Cluster {
     /// Starts so many nodes with these keys, in whose values `{id}` is the node's; returns when all answer.
-    pub fn start(count: usize, overrides: &[(&str, &str)]) -> Cluster {
+    pub fn start(count: usize, own: &[(&str, &str)]) -> Cluster {
         let controllers: Vec<Port> = (0..count).map(|_| Port::reserve()).collect();
         let at = controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{}", port.number()));
         let voters = at.collect::<Vec<_>>().join(",");
-        let prepare = |(controller, id): (&Port, i32)| {
-            let port = Port::reserve();
-            let (client, controller) = (port.number(), controller.number());
-            let mut keys = vec![
-                format!("node.id={id}"),
-                format!("controller.quorum.voters={voters}"),
-                "controller.listener.names=CONTROLLER".to_owned(),
-                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
-                format!("listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}"),
-                format!("default.replication.factor={count}"),
-                format!("offsets.topic.replication.factor={count}"),
-                format!("min.insync.replicas={}", count / 2 + 1),
-            ];
-            let own = |value: &str| value.replace("{id}", &id.to_string());
-            keys.extend(overrides.iter().map(|(key, value)| format!("{key}={}", own(value))));
-            Broker::prepare(port, keys)
-        };
-        let nodes = controllers.iter().zip(1..).map(prepare).collect();
-        let mut cluster = Cluster { nodes, _controllers: controllers };
+        let at = controllers.iter().map(|port| format!("127.0.0.1:{}", port.number()));
+        let servers = at.collect::<Vec<_>>().join(",");
+        let mut overrides = vec![
+            format!("default.replication.factor={count}"),
+            format!("offsets.topic.replication.factor={count}"),
+            format!("min.insync.replicas={}", count / 2 + 1),
+        ];
+        overrides.extend(own.iter().map(|(key, value)| format!("{key}={value}")));
+        let mut cluster = Cluster { nodes: vec![], controllers, servers, overrides };
+        for id in 1..=count {
+            let (port, keys) = cluster.keys(id, BOTH, format!("controller.quorum.voters={voters}"));
+            cluster.nodes.push(Broker::prepare(port, keys));
+        }
         cluster.nodes.iter_mut().for_each(Broker::begin);
         cluster.nodes.iter_mut().for_each(Broker::await_ready);
         cluster
+    }
+
+    /// Starts the next node, which the others do not know; returns its id when it answers.
+    pub fn join(&mut self, roles: &str) -> i32 {
+        self.controllers.push(Port::reserve());
+        let servers = format!("controller.quorum.bootstrap.servers={}", self.servers);
+        let (port, keys) = self.keys(self.controllers.len(), roles, servers);
+        let mut node = Broker::prepare(port, keys);
+        node.restart();
+        self.nodes.push(node);
+        self.nodes.len() as i32
+    }
+
+    /// The keys of a node, and its port for clients.
+    fn keys(&self, id: usize, roles: &str, quorum: String) -> (Port, Vec<String>) {
+        let (client, controller) = (Port::reserve(), self.controllers[id - 1].number());
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{}", client.number());
+        if roles != "broker" {
+            listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+        }
+        let overrides = self.overrides.iter().map(|key| key.replace("{id}", &id.to_string()));
+        let own = [
+            format!("node.id={id}"),
+            format!("process.roles={roles}"),
+            quorum,
+            "controller.listener.names=CONTROLLER".to_owned(),
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+            format!("listeners={listeners}"),
+        ];
+        (client, own.into_iter().chain(overrides).collect())
+    }
+
+    /// Has a node, which is down, listen for others at another port from its next start on.
+    pub fn move_controller(&mut self, id: i32) {
+        let port = Port::reserve();
+        let old = std::mem::replace(&mut self.controllers[id as usize - 1], port);
+        let (old, new) = (format!(":{}", old.number()), self.controller(id));
+        let new = new.trim_start_matches("127.0.0.1");
+        self.node(id).replace(&old, new);
+    }
+
+    /// The configuration of a node as a file, for tools that ask for it.
+    pub fn properties(&self, id: i32) -> String {
+        let node = &self.nodes[id as usize - 1];
+        let file = node.scratch().join("node.properties");
+        std::fs::write(&file, node.keys().join("\n")).unwrap();
+        file.display().to_string()
+    }
+
+    /// For `--bootstrap-controller`.
+    pub fn controller(&self, id: i32) -> String {
+        format!("127.0.0.1:{}", self.controllers[id as usize - 1].number())
     }
 
     pub fn node(&mut self, id: i32) -> &mut Broker {

@@ -28,6 +28,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
     ("kafka-leader-election", "org.apache.kafka.tools.LeaderElectionCommand"),
     ("kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
+    ("kafka-metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand"),
     ("kafka-producer-perf-test", "org.apache.kafka.tools.ProducerPerformance"),
     ("kafka-reassign-partitions", "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"),
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
