@@ -74,19 +74,22 @@ impl Client {
         Wire::connect(address(broker, PORT)).await
     }
 
-    /// A connection to the leader of a partition, as some broker knows it.
-    pub async fn leader(&self, topic: &str, partition: i32) -> io::Result<Wire> {
+    /// A connection to the leader of a partition, and its epoch, as some broker knows it.
+    pub async fn leader(&self, topic: &str, partition: i32) -> io::Result<(Wire, i32)> {
         let mut broker = self.any_broker().await?;
         let topics = vec![MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))))];
         let request = MetadataRequest::default().with_topics(Some(topics));
         let answer = broker.call(METADATA, &request).await?;
         let found = answer.topics.iter().flat_map(|topic| &topic.partitions);
-        let leader = found.filter(|one| one.partition_index == partition).map(|one| one.leader_id).next();
+        let known =
+            found.filter(|one| one.partition_index == partition).next().ok_or(io::ErrorKind::NotFound)?;
+        let (leader, epoch) = (known.leader_id, known.leader_epoch);
         let leads = |broker: &&kafka_protocol::messages::metadata_response::MetadataResponseBroker| {
-            Some(broker.node_id) == leader
+            broker.node_id == leader
         };
         let found = answer.brokers.iter().find(leads).ok_or(io::ErrorKind::NotFound)?;
-        Wire::connect(SocketAddr::new(found.host.parse().map_err(io::Error::other)?, found.port as u16)).await
+        let at = SocketAddr::new(found.host.parse().map_err(io::Error::other)?, found.port as u16);
+        Ok((Wire::connect(at).await?, epoch))
     }
 
     /// Does `attempt` again until it succeeds.

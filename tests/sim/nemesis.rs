@@ -21,8 +21,10 @@ const WHILE: usize = 6_000;
 pub struct Nemesis {
     next: u64,
     due: Vec<(u64, Next)>,
-    /// Places whose disks may lack what was acknowledged.
-    lacking: BTreeSet<usize>,
+    /// Places that are not in sync again since their machines lost power.
+    dark: BTreeSet<usize>,
+    /// Likewise, since a disk failed or was lost.
+    lost: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ enum Next {
 
 impl Nemesis {
     pub fn new(world: &World) -> Nemesis {
-        Nemesis { next: world.now(), due: vec![], lacking: BTreeSet::new() }
+        Nemesis { next: world.now(), due: vec![], dark: BTreeSet::new(), lost: BTreeSet::new() }
     }
 
     /// Does what is due.
@@ -143,10 +145,13 @@ impl Nemesis {
         }
     }
 
-    /// The power goes in the midst of what the disk is at. Unless each acknowledgement is on the disks, no more machines
-    /// lose power than the promise allows.
+    /// The power goes in the midst of what the disk is at. Unless each acknowledgement is on the disks, and no disk is
+    /// lost, no more machines lose power than the promise allows.
     fn cut_power(&mut self, world: &mut World, at: usize) {
-        if self.is_up(world, at) && (world.setup.syncs || self.may_lack(world, at)) {
+        let may_lack = self.may_lack(world, at);
+        let on_disks = world.setup.syncs && self.lost.iter().all(|place| *place == at);
+        if self.is_up(world, at) && (on_disks || may_lack) {
+            self.dark.insert(at);
             let changes = world.rng.below(40) as u64;
             world.note(&format!("machine {} loses power in {changes} changes", world.places[at].hardware.id));
             world.places[at].hardware.disk.power_off_after(changes);
@@ -164,20 +169,18 @@ impl Nemesis {
         // What is not the metadata's may be lost altogether.
         if world.rng.one_in(3) && self.may_lack(world, at) {
             world.note(&format!("a disk of machine {} is lost", world.places[at].hardware.id));
+            self.lost.insert(at);
             world.wipe(at, OTHER_DIR);
         }
     }
 
-    /// Whether the promise still holds if this machine's disk lacks what was acknowledged; then it may.
+    /// Whether the promise still holds if this machine's disk lacks what was acknowledged.
     fn may_lack(&mut self, world: &World, at: usize) -> bool {
         let views = world.views();
-        self.lacking.retain(|place| !is_in_sync(world, *place, &views));
-        let others = self.lacking.iter().filter(|lacks| **lacks != at).count();
-        let may = others + 1 < MIN_ISR;
-        if may {
-            self.lacking.insert(at);
-        }
-        may
+        self.dark.retain(|place| !is_in_sync(world, *place, &views));
+        self.lost.retain(|place| !is_in_sync(world, *place, &views));
+        let others = self.dark.union(&self.lost).filter(|lacks| **lacks != at).count();
+        others + 1 < MIN_ISR
     }
 
     /// One of a machine's disks fails each call of a kind, or one in some.
@@ -185,6 +188,7 @@ impl Nemesis {
         if !self.is_up(world, at) || !self.may_lack(world, at) {
             return;
         }
+        self.lost.insert(at);
         let op = [Op::Write, Op::Sync, Op::Open, Op::Read][world.rng.below(4)];
         let dir = [DIR, OTHER_DIR][world.rng.below(2)];
         let when = if world.rng.one_in(2) { When::From(1) } else { When::OneIn(10) };

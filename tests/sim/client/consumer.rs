@@ -1,4 +1,5 @@
-//! A consumer: reads a partition from its beginning, and again and again what comes.
+//! A consumer: reads a partition from its beginning, and again and again what comes. It says which leader it means, so
+//! that one that was replaced does not take it for one that has read too far.
 
 use super::wire::{Wire, text};
 use super::{Act, Client, PAUSE};
@@ -19,39 +20,51 @@ const BYTES: i32 = 16 << 10;
 /// What a batch may decompress to, bytes.
 const LIMIT: usize = 1 << 20;
 
+#[derive(Clone, Copy, Default)]
+struct Place {
+    position: i64,
+    /// Of the newest leader that was heard of.
+    epoch: i32,
+}
+
 /// Reads until the story ends, and at its end everything once more.
 pub async fn run(client: Client, topic: String, partition: i32) {
-    let mut position = 0;
+    let mut place = Place::default();
     while client.act() != Act::Look {
         // Whatever failed: it goes on where it was.
-        if let Err(error) = read_some(&client, &topic, partition, &mut position).await {
-            tracing::debug!(topic, partition, position, %error, "a consumer looks for the leader");
+        if let Err(error) = read_some(&client, &topic, partition, &mut place).await {
+            tracing::debug!(topic, partition, place.position, %error, "a consumer looks for the leader");
         }
         sleep(PAUSE).await;
     }
-    let (mut position, mut wanted) = (0, None);
-    while wanted.is_none_or(|wanted| position < wanted) {
-        if let Ok(seen) = read_some(&client, &topic, partition, &mut position).await {
+    let mut wanted = None;
+    place.position = 0;
+    while wanted.is_none_or(|wanted| place.position < wanted) {
+        if let Ok(seen) = read_some(&client, &topic, partition, &mut place).await {
             wanted = Some(seen);
         }
     }
-    client.history.looked(&topic, partition, position);
+    client.history.looked(&topic, partition, place.position);
 }
 
 /// Over one connection, until something fails, or the act ends. Returns the high watermark.
-async fn read_some(client: &Client, topic: &str, partition: i32, position: &mut i64) -> io::Result<i64> {
-    let mut wire = client.leader(topic, partition).await?;
+async fn read_some(client: &Client, topic: &str, partition: i32, place: &mut Place) -> io::Result<i64> {
+    let (mut wire, epoch) = client.leader(topic, partition).await?;
+    if epoch < place.epoch {
+        return Err(io::Error::other("this broker knows an older leader"));
+    }
+    place.epoch = epoch;
     let (act, mut watermark) = (client.act(), -1);
     loop {
-        let (records, seen) = fetch(client, &mut wire, (topic, partition), *position).await?;
+        let (records, seen) = fetch(client, &mut wire, (topic, partition), *place).await?;
         if seen < watermark {
             client
                 .history
                 .violated(format!("{topic}-{partition}: the high watermark went from {watermark} to {seen}"));
         }
         watermark = seen;
-        take(client, (topic, partition), &records, position);
-        if client.act() != act || act == Act::Look && *position >= watermark {
+        take(client, (topic, partition), &records, &mut place.position);
+        if client.act() != act || act == Act::Look && place.position >= watermark {
             return Ok(watermark);
         }
     }
@@ -61,11 +74,12 @@ async fn fetch(
     client: &Client,
     wire: &mut Wire,
     (topic, partition): (&str, i32),
-    position: i64,
+    Place { position, epoch }: Place,
 ) -> io::Result<(Bytes, i64)> {
     let wanted = FetchPartition::default()
         .with_partition(partition)
         .with_fetch_offset(position)
+        .with_current_leader_epoch(epoch)
         .with_partition_max_bytes(BYTES);
     let wanted = FetchTopic::default().with_topic(TopicName(text(topic))).with_partitions(vec![wanted]);
     let request = FetchRequest::default()

@@ -77,7 +77,7 @@ impl Producer {
 
     /// Over one connection, until something fails.
     async fn send_some(&mut self) -> io::Result<()> {
-        let mut wire = self.client.leader(&self.topic, self.partition).await?;
+        let (mut wire, _) = self.client.leader(&self.topic, self.partition).await?;
         let mut under_way = 0;
         loop {
             while under_way < self.unacknowledged.len() {
