@@ -180,8 +180,7 @@ impl BrokerConfig {
         log_dirs: Vec<PathBuf>,
         surroundings: &Surroundings,
     ) -> Result<BrokerConfig, Invalid> {
-        let metadata_dir =
-            read.optional_text("metadata.log.dir").map(|dir| surroundings.working_dir.join(dir));
+        let own_dir = read.optional_text("metadata.log.dir").map(|dir| surroundings.working_dir.join(dir));
         Ok(BrokerConfig {
             layers: Layers::default(),
             surroundings: surroundings.clone(),
@@ -198,7 +197,7 @@ impl BrokerConfig {
             controller_quorum_bootstrap_servers: read.bootstrap_servers()?,
             broker_heartbeat_interval_ms: read.int("broker.heartbeat.interval.ms"),
             broker_session_timeout_ms: read.int("broker.session.timeout.ms"),
-            metadata_log_dir: metadata_dir.or_else(|| log_dirs.first().cloned()).unwrap_or_default(),
+            metadata_log_dir: own_dir.or_else(|| log_dirs.first().cloned()).unwrap_or_default(),
             log_dirs,
             num_partitions: read.int("num.partitions"),
             default_replication_factor: read.int("default.replication.factor"),
