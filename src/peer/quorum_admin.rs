@@ -189,7 +189,9 @@ impl QuorumAdmin {
         let progress = self.quorum.progress().ok_or(ErrorCode::NotLeaderOrFollower)?;
         let leader = self.quorum.status().borrow().node_id;
         let now = self.clock.now().wall.0;
-        let (voters, observers): (Vec<_>, Vec<_>) = progress.members.iter().partition(|member| member.votes);
+        // Of an observer that never answered this leader nothing is known, not even that there still is one.
+        let known = progress.members.iter().filter(|member| member.votes || member.heard.is_some());
+        let (voters, observers): (Vec<_>, Vec<_>) = known.partition(|member| member.votes);
         let replicas = |members: Vec<&Follower>| members.into_iter().map(|one| replica(one, now)).collect();
         let leads = progress.members.iter().find(|member| member.id == leader);
         Ok(Described {
