@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
     RemoveRaftVoterRequest, TopicName, add_raft_voter_request,
 };
 use std::time::Duration;
+use support::broker::Broker;
 use support::cluster::{BOTH, Cluster};
 use support::kafka::{kafka_home, skipped};
 use support::process::poll;
@@ -180,6 +181,19 @@ fn a_controllers_listener_serves_what_it_tells_of() {
     assert_eq!(keys, [18, 55, 60, 64, 80, 81]);
     let refused = wire.call(4, &ApiVersionsRequest::default());
     assert_eq!(refused.error_code, 42, "a client says what it is");
+}
+
+/// Kafka's tools read there which controller they are to add.
+#[test]
+fn a_metadata_directory_of_its_own_names_its_cluster() {
+    let broker = Broker::start(&[("metadata.log.dir", "meta")]);
+    let read = |folder: &str, key: &str| {
+        let text = std::fs::read_to_string(broker.scratch().join(folder).join("meta.properties")).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(key).map(str::to_owned))
+    };
+    let cluster = read("meta", "cluster.id=");
+    assert!(cluster.is_some() && cluster == read("data", "cluster.id="), "{cluster:?}");
+    assert_ne!(read("meta", "directory.id="), read("data", "directory.id="));
 }
 
 /// Kafka's own tools give and take votes, by brokers and by controllers.
