@@ -80,9 +80,8 @@ impl Client {
         let topics = vec![MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))))];
         let request = MetadataRequest::default().with_topics(Some(topics));
         let answer = broker.call(METADATA, &request).await?;
-        let found = answer.topics.iter().flat_map(|topic| &topic.partitions);
-        let known =
-            found.filter(|one| one.partition_index == partition).next().ok_or(io::ErrorKind::NotFound)?;
+        let mut found = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let known = found.find(|one| one.partition_index == partition).ok_or(io::ErrorKind::NotFound)?;
         let (leader, epoch) = (known.leader_id, known.leader_epoch);
         let leads = |broker: &&kafka_protocol::messages::metadata_response::MetadataResponseBroker| {
             broker.node_id == leader
