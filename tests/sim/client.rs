@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod committer;
 pub mod consumer;
+pub mod member;
 pub mod producer;
 pub mod wire;
 

@@ -1,7 +1,7 @@
 //! What clients did and saw; each thing is checked as it becomes known.
 
 use crate::invariants::acknowledged::Acknowledged;
-use crate::invariants::committed;
+use crate::invariants::committed::{self, Members};
 use crate::invariants::shown::Shown;
 use crate::machine::Time;
 use crate::trace::Trace;
@@ -29,7 +29,9 @@ struct Facts {
     finished: usize,
     /// Partitions that were read once more, and their ends.
     looked: BTreeMap<Name, i64>,
+    members: Members,
     commits: u64,
+    generations: u64,
     given_up: u64,
 }
 
@@ -39,16 +41,18 @@ pub struct Counts {
     pub acknowledged: usize,
     pub shown: usize,
     pub commits: u64,
+    /// Partitions that members were given.
+    pub generations: u64,
     /// Producers that could not know what became of what they sent.
     pub given_up: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { acknowledged, shown, commits, given_up } = self;
+        let Counts { acknowledged, shown, commits, generations, given_up } = self;
         write!(
             f,
-            "{acknowledged} records acknowledged, {shown} shown, {commits} commits seen, {given_up} producers gave up"
+            "{acknowledged} records acknowledged, {shown} shown, {commits} commits seen, {generations} partitions given to members, {given_up} producers gave up"
         )
     }
 }
@@ -95,6 +99,28 @@ impl History {
         facts.violations.extend(committed::check(group, certain, found));
     }
 
+    /// A member of a group is about to commit an offset.
+    pub fn attempted(&self, group: &str, partition: u8, offset: i64) {
+        self.facts.lock().members.attempted(group, partition, offset);
+    }
+
+    /// A member was told that it did.
+    pub fn certain(&self, group: &str, partition: u8, offset: i64) {
+        self.trace.note(self.time.now(), &(group, partition, offset));
+        let facts = &mut *self.facts.lock();
+        facts.commits += 1;
+        facts.members.certain(group, partition, offset);
+    }
+
+    /// A member that was given a partition found what was committed before.
+    pub fn found(&self, group: &str, partition: u8, offset: i64) {
+        self.trace.note(self.time.now(), &(group, partition, offset));
+        let facts = &mut *self.facts.lock();
+        facts.generations += 1;
+        let violation = facts.members.found(group, partition, offset);
+        facts.violations.extend(violation);
+    }
+
     pub fn violated(&self, what: String) {
         self.facts.lock().violations.push(what);
     }
@@ -136,6 +162,7 @@ impl History {
             acknowledged: facts.acknowledged.count(),
             shown: facts.shown.count(),
             commits: facts.commits,
+            generations: facts.generations,
             given_up: facts.given_up,
         }
     }

@@ -47,6 +47,7 @@ impl Setup {
             ("min.insync.replicas", MIN_ISR.to_string()),
             ("offsets.topic.replication.factor", REPLICAS.to_string()),
             ("offsets.topic.num.partitions", "2".to_owned()),
+            ("group.initial.rebalance.delay.ms", "300".to_owned()),
             ("log.roll.ms", "2000".to_owned()),
             ("log.index.interval.bytes", "512".to_owned()),
             ("queued.max.request.bytes", (128 << 20).to_string()),

@@ -1,7 +1,7 @@
 //! One seed: a cluster begins, works while much goes wrong, is healed, and must then be as if nothing had been.
 
 use crate::client::producer::Producer;
-use crate::client::{Act, Client, admin, committer, consumer};
+use crate::client::{Act, Client, admin, committer, consumer, member};
 use crate::history::Counts;
 use crate::nemesis::Nemesis;
 use crate::world::World;
@@ -23,6 +23,8 @@ const HEALING: u64 = 60_000;
 /// The partitions that are written to and read.
 const TOPICS: [(&str, i32); 2] = [("orders", 2), ("events", 1)];
 const COMMITTERS: usize = 2;
+/// Members of one group.
+const MEMBERS: usize = 3;
 
 /// What came of it.
 pub struct Outcome {
@@ -112,7 +114,11 @@ fn work(client: Client) -> Vec<BoxFuture<'static, ()>> {
     for number in 0..COMMITTERS {
         work.push(committer::run(client.clone(), number, TOPICS[0].0.to_owned()).boxed());
     }
+    for _ in 0..MEMBERS {
+        work.push(member::run(client.clone(), "members".to_owned(), TOPICS[0].0.to_owned()).boxed());
+    }
     work.push(admin::come_and_go(client.clone()).boxed());
+    work.push(admin::reassign(client.clone(), partitions()).boxed());
     work.push(admin::elect(client).boxed());
     work
 }

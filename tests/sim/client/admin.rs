@@ -2,15 +2,23 @@
 
 use super::wire::text;
 use super::{Client, PAUSE};
+use crate::setup::REPLICAS;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_partition_reassignments_request::{
+    ReassignablePartition, ReassignableTopic,
+};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest, TopicName};
+use kafka_protocol::messages::{
+    AlterPartitionReassignmentsRequest, BrokerId, CreateTopicsRequest, DeleteTopicsRequest,
+    ElectLeadersRequest, TopicName,
+};
 use std::io;
 use tokio::time::sleep;
 
 const CREATE: i16 = 6;
 const DELETE: i16 = 5;
 const ELECT: i16 = 2;
+const REASSIGN: i16 = 0;
 
 /// Makes a topic, or finds that it is there.
 pub async fn create(client: &Client, topic: &str, partitions: i32, replicas: i16, configs: &[(&str, &str)]) {
@@ -73,5 +81,28 @@ pub async fn elect(client: Client) {
             let _ = broker.call(ELECT, &request).await;
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Moves partitions to other brokers, now and then.
+pub async fn reassign(client: Client, partitions: Vec<(String, i32)>) {
+    while client.act() == super::Act::Work {
+        client.pause(8_000).await;
+        let (topic, partition) = &partitions[client.below(partitions.len())];
+        let mut brokers = client.brokers.clone();
+        while brokers.len() > REPLICAS {
+            brokers.remove(client.below(brokers.len()));
+        }
+        let wanted = ReassignablePartition::default()
+            .with_partition_index(*partition)
+            .with_replicas(Some(brokers.into_iter().map(|broker| BrokerId(broker.into())).collect()));
+        let wanted =
+            ReassignableTopic::default().with_name(TopicName(text(topic))).with_partitions(vec![wanted]);
+        let request =
+            AlterPartitionReassignmentsRequest::default().with_timeout_ms(3_000).with_topics(vec![wanted]);
+        if let Ok(mut broker) = client.any_broker().await {
+            // It may be refused, or nobody may answer.
+            let _ = broker.call(REASSIGN, &request).await;
+        }
     }
 }

@@ -47,35 +47,36 @@ pub async fn run(client: Client, number: usize, topic: String) {
     }
 }
 
+/// A connection to the coordinator of a group, as some broker knows it.
+pub async fn coordinator(client: &Client, group: &str) -> io::Result<Wire> {
+    let request = FindCoordinatorRequest::default().with_key(text(group));
+    let answer = client.any_broker().await?.call(FIND, &request).await?;
+    match answer.error_code {
+        0 => Wire::connect(address(answer.node_id.0 as u8, PORT)).await,
+        code => Err(io::Error::other(format!("error {code}"))),
+    }
+}
+
 impl Group {
     async fn work(&mut self, client: &Client) -> io::Result<()> {
         while client.act() == Act::Work {
             client.pause(300).await;
-            let Ok(mut wire) = self.coordinator(client).await else { continue };
+            let Ok(mut wire) = coordinator(client, &self.name).await else { continue };
             self.commit(&mut wire).await?;
-            if let Ok(mut wire) = self.coordinator(client).await {
+            if let Ok(mut wire) = coordinator(client, &self.name).await {
                 // Who refuses is asked again.
                 if let Ok(found) = self.look(&mut wire).await {
                     self.found = self.found.max(found);
                 }
             }
         }
-        let look = || async { self.look(&mut self.coordinator(client).await?).await };
+        let look = || async { self.look(&mut coordinator(client, &self.name).await?).await };
         while !client.is_whole() {
             sleep(PAUSE).await;
         }
         let found = client.until_done(look).await;
         client.history.committed(&self.name, self.committed.max(self.found), found);
         Ok(())
-    }
-
-    async fn coordinator(&self, client: &Client) -> io::Result<Wire> {
-        let request = FindCoordinatorRequest::default().with_key(text(&self.name));
-        let answer = client.any_broker().await?.call(FIND, &request).await?;
-        match answer.error_code {
-            0 => Wire::connect(address(answer.node_id.0 as u8, PORT)).await,
-            code => Err(io::Error::other(format!("error {code}"))),
-        }
     }
 
     /// An error if it is not known whether it took effect.
