@@ -48,6 +48,10 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>>;
     /// The names in `dir`, in no promised order.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Whether there is such a directory. Where listing it costs more than asking, a disk has a way of its own.
+    fn has_dir(&self, dir: &Path) -> bool {
+        self.list(dir).is_ok()
+    }
     /// Makes `dir` and what is missing above it; no error if it exists.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Atomically gives `from` the name `to`, replacing a file of that name.

@@ -16,6 +16,7 @@ const CASES: &[(&str, Case)] = &[
     ("length", length),
     ("map", map),
     ("list", list),
+    ("has a directory", has_dir),
     ("rename", rename),
     ("remove", remove),
     ("removed but open", removed_but_open),
@@ -63,6 +64,16 @@ fn names(disk: &dyn Disk, dir: &Path) -> Vec<(String, bool, u64)> {
     let mut names: Vec<_> = disk.list(dir).unwrap().into_iter().map(|e| (e.name, e.is_dir, e.len)).collect();
     names.sort();
     names
+}
+
+fn has_dir(disk: &dyn Disk, dir: &Path) {
+    let made = dir.join("made");
+    assert!(disk.has_dir(dir) && !disk.has_dir(&made));
+    disk.create_dir(&made).unwrap();
+    put(disk, &dir.join("file"), b"abc");
+    assert!(disk.has_dir(&made) && !disk.has_dir(&dir.join("file")));
+    disk.remove(&made).unwrap();
+    assert!(!disk.has_dir(&made));
 }
 
 fn open_modes(disk: &dyn Disk, dir: &Path) {

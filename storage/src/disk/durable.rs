@@ -24,8 +24,7 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
 
 /// Makes `dir` and what is missing above it, each name durable.
 pub fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let missing =
-        dir.ancestors().take_while(|at| !at.as_os_str().is_empty() && disk.list(at).is_err()).count();
+    let missing = dir.ancestors().take_while(|at| !at.as_os_str().is_empty() && !disk.has_dir(at)).count();
     disk.create_dir(dir)?;
     dir.ancestors().take(missing).try_for_each(|made| disk.sync_dir(parent(made)))
 }

@@ -41,6 +41,10 @@ impl Disk for RealDisk {
         Ok(entries)
     }
 
+    fn has_dir(&self, dir: &Path) -> bool {
+        fs::metadata(dir).is_ok_and(|meta| meta.is_dir())
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir).map_err(|e| at_path(dir, e))
     }
