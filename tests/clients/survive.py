@@ -8,7 +8,10 @@ usage: survive.py BOOTSTRAP CLIENT FOLDER
 
 import asyncio
 import collections
+import json
+import os
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -133,6 +136,36 @@ async def aio_all(bootstrap, topic, book):
         await asyncio.wait(sent, timeout=PATIENCE)
 
 
+def java(bootstrap, topic, book):
+    """Kafka's own producer, which says on a line each what was acknowledged. It numbers its records itself."""
+    tool = pathlib.Path(os.environ["DRAVE_KAFKA_HOME"]) / "bin" / "kafka-verifiable-producer.sh"
+    keys = {
+        "enable.idempotence": "true",
+        # The tool has none by itself.
+        "retries": 2**31 - 1,
+        "compression.type": CODEC,
+        "request.timeout.ms": SILENCE_MS,
+        # Another partition's turn comes after so many bytes.
+        "batch.size": 256,
+    }
+    config = book.folder / "java.properties"
+    config.write_text("".join(f"{key}={value}\n" for key, value in keys.items()))
+    command = [tool, "--bootstrap-server", bootstrap, "--topic", topic, "--acks", "-1", "--throughput", "500"]
+    environment = {**os.environ, "KAFKA_HEAP_OPTS": "-Xmx128m"}
+    with subprocess.Popen(
+        [*command, "--command-config", config], stdout=subprocess.PIPE, text=True, env=environment
+    ) as producer:
+        for line in producer.stdout:
+            said = json.loads(line)
+            if said["name"] == "producer_send_success":
+                book.told(int(said["value"]), said["partition"], said["offset"], None)
+            elif said["name"] == "producer_send_error":
+                book.told(int(said["value"]), None, None, said["message"])
+            if not book.goes_on():
+                producer.terminate()
+    book.sent = len(book.acked) + len(book.failed)
+
+
 def follow(bootstrap, topic, ended, seen):
     """A group's only member, which commits what it has read; notes every record."""
     consumer = confluent_kafka.Consumer(
@@ -180,9 +213,8 @@ def main(bootstrap, client, folder):
     ended, seen = threading.Event(), set()
     follower = threading.Thread(target=follow, args=(bootstrap, topic, ended, seen), daemon=True)
     follower.start()
-    {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aio}[client](
-        bootstrap, topic, book
-    )
+    clients = {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aio, "java": java}
+    clients[client](bootstrap, topic, book)
     found = Confluent().read(bootstrap, topic, ends(bootstrap, topic))
     end = time.monotonic() + PATIENCE
     while len(seen) < len(found) and time.monotonic() < end:

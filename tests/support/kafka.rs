@@ -11,10 +11,15 @@ pub const LIMIT: Duration = Duration::from_millis(180_000);
 
 /// Where Apache Kafka lies. Without it a test says that it was skipped, and is.
 pub fn kafka_home() -> Option<PathBuf> {
+    home_or("DRAVE_KAFKA_HOME does not name a directory with Apache Kafka")
+}
+
+/// Where Apache Kafka lies. Without it `what` is said to be skipped.
+pub fn home_or(what: &str) -> Option<PathBuf> {
     let home = std::env::var_os("DRAVE_KAFKA_HOME").map(PathBuf::from);
     let home = home.filter(|home| home.join("libs").is_dir());
     if home.is_none() {
-        skipped("DRAVE_KAFKA_HOME does not name a directory with Apache Kafka");
+        skipped(what);
     }
     home
 }

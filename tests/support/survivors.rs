@@ -1,5 +1,6 @@
 //! Clients that produce while nodes go, and find in the end what became of their records.
 
+use super::kafka::home_or;
 use super::process::{run, wait_until};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,8 @@ use tempfile::TempDir;
 /// On a machine that does much else.
 const LIMIT: Duration = Duration::from_millis(300_000);
 const CLIENTS: &[&str] = &["confluent-kafka", "kafka-python", "aiokafka"];
+/// Kafka's own, where there is one.
+const JAVA: &str = "java";
 /// Records that each client has acknowledged of every partition between two mishaps.
 const PROGRESS: u64 = 150;
 
@@ -21,6 +24,7 @@ pub fn python() -> Option<PathBuf> {
 /// One producer of each client, each with a topic of its own.
 pub struct Survivors {
     folder: TempDir,
+    clients: Vec<&'static str>,
     runs: Vec<JoinHandle<String>>,
 }
 
@@ -28,6 +32,8 @@ impl Survivors {
     pub fn start(python: &Path, bootstrap: &str) -> Survivors {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/survive.py");
+        let java = home_or("its Java client, since DRAVE_KAFKA_HOME names no Apache Kafka").map(|_| JAVA);
+        let clients: Vec<&str> = CLIENTS.iter().copied().chain(java).collect();
         let start = |client: &&str| {
             let mut command = Command::new(python);
             command.arg("-B").arg(&script).args([bootstrap, client]).arg(folder.path());
@@ -37,8 +43,8 @@ impl Survivors {
                 out
             })
         };
-        let runs = CLIENTS.iter().map(start).collect();
-        Survivors { folder, runs }
+        let runs = clients.iter().map(start).collect();
+        Survivors { folder, clients, runs }
     }
 
     /// Lets `mishap` happen while all produce. What it did to them is told under its name.
@@ -53,7 +59,7 @@ impl Survivors {
     fn progress(&self) {
         let read = |client: &&str| std::fs::read_to_string(self.folder.path().join(client));
         let acknowledged =
-            || CLIENTS.iter().map(|client| read(client).unwrap_or_default().parse().unwrap_or(0));
+            || self.clients.iter().map(|client| read(client).unwrap_or_default().parse().unwrap_or(0));
         let before: Vec<u64> = acknowledged().collect();
         wait_until("all producers are acknowledged", LIMIT, || {
             acknowledged().zip(&before).all(|(now, before)| now >= before + PROGRESS)
