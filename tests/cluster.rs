@@ -213,6 +213,12 @@ const MISHAPS: &[Mishap] = &[
             whole_isr(cluster, node);
         }
     }),
+    ("two die at once", |cluster| {
+        [1, 2].into_iter().for_each(|node| cluster.node(node).kill9());
+        [1, 2].into_iter().for_each(|node| cluster.node(node).begin());
+        [1, 2].into_iter().for_each(|node| cluster.node(node).await_ready());
+        whole_isr(cluster, 3);
+    }),
     ("all die at once", |cluster| {
         (1..=3).for_each(|node| cluster.node(node).kill9());
         (1..=3).for_each(|node| cluster.node(node).begin());
