@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The server alone: its binary and the C library, no shell. Built by `docker compose up` or `docker build -t drave .`.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src

@@ -36,25 +36,39 @@ pub(crate) type Overruled = Arc<AtomicU64>;
 
 /// Where members are: openraft keeps its links to them although they move.
 #[derive(Clone, Default)]
-pub(crate) struct Addresses(Arc<Mutex<BTreeMap<u64, String>>>);
+pub(crate) struct Addresses(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// In the newest membership.
+    written: BTreeMap<u64, String>,
+    /// Said by members that have moved since.
+    noted: BTreeMap<u64, String>,
+}
 
 impl Addresses {
-    /// From a membership that was not seen before: newer than anything else that was heard.
+    /// From a membership that was not seen before. What it writes anew of a member is newer than anything that was heard of it.
     pub fn take(&self, members: impl Iterator<Item = (u64, String)>) {
-        *self.0.lock() = members.collect();
+        let mut known = self.0.lock();
+        let written = members.collect();
+        let before = std::mem::replace(&mut known.written, written);
+        let Known { written, noted } = &mut *known;
+        noted.retain(|id, _| written.contains_key(id) && written.get(id) == before.get(id));
     }
 
     /// What a member says of itself.
     pub fn note(&self, id: u64, address: String) {
-        self.0.lock().insert(id, address);
+        self.0.lock().noted.insert(id, address);
     }
 
     pub fn is(&self, id: u64, address: &str) -> bool {
-        self.0.lock().get(&id).is_some_and(|known| known == address)
+        self.of(id).is_some_and(|known| known == address)
     }
 
-    fn of(&self, id: u64) -> Option<String> {
-        self.0.lock().get(&id).cloned()
+    /// Where it is called.
+    pub fn of(&self, id: u64) -> Option<String> {
+        let known = self.0.lock();
+        known.noted.get(&id).or_else(|| known.written.get(&id)).cloned()
     }
 }
 
@@ -198,5 +212,25 @@ impl<T: Transport> RaftNetworkV2<Types> for Link<T> {
             Response::TransferLeader(true) => Ok(Ok(())),
             _ => Err(self.unexpected().into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Addresses;
+
+    #[test]
+    fn what_a_member_said_counts_until_its_address_is_written_anew() {
+        let addresses = Addresses::default();
+        let write = |one: &str, two: &str| {
+            addresses.take([(1, one.to_owned()), (2, two.to_owned())].into_iter());
+        };
+        write("old", "old");
+        addresses.note(1, "new".into());
+        addresses.note(2, "new".into());
+        write("newer", "old");
+        assert!(addresses.is(1, "newer") && addresses.is(2, "new"), "only one was written down");
+        addresses.take([(1, "newer".to_owned())].into_iter());
+        assert_eq!(addresses.of(2), None);
     }
 }

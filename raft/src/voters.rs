@@ -138,8 +138,15 @@ impl Quorum {
         }
     }
 
-    /// A member says itself where it is. Until a leader has written it down, which without a majority there is none to do,
-    /// this member calls it there; unless it leads, and the other answers where it was.
+    /// Where a member is called; `None` for one that is none.
+    pub fn address_of(&self, id: u64) -> Option<String> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let known = metrics.membership_config.membership().get_node(&id).map(|known| known.addr.clone())?;
+        Some(self.addresses.of(id).unwrap_or(known))
+    }
+
+    /// A member says itself where it is, and answers no more where it was: two copies of one directory would be one voter with
+    /// two votes. Until a leader has written it down, which without a majority there is none to do, this member calls it there.
     pub fn note_address(&self, id: u64, address: String) {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let is_member = metrics.membership_config.membership().get_node(&id).is_some();

@@ -10,6 +10,9 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
+/// Whoever asks hears why not so long before it gives up by itself.
+const MARGIN: Duration = Duration::from_secs(2);
+
 impl Api for AddRaftVoterRequest {
     async fn handle(self, cx: Context) -> Reply<AddRaftVoterResponse> {
         Reply::Now(self.answer(&cx.node.desk(), cx.version()).await)
@@ -46,6 +49,7 @@ impl Add for AddRaftVoterRequest {
             return Err(Refusal { code: ErrorCode::InvalidRequest, why });
         }
         let limit = Duration::from_millis(self.timeout_ms.max(0) as u64);
+        let limit = limit - MARGIN.min(limit / 2);
         desk.quorum.add_voter(voter, limit).await
     }
 }

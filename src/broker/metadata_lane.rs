@@ -8,7 +8,7 @@ use crate::config::{BrokerConfig, HostPort};
 use crate::net::{self, BindError};
 use crate::peer::{Address, FirstStart, FirstStartError, Me};
 use crate::seam::{self, Thread};
-use crate::types::{ErrorCode, Uuid};
+use crate::types::{BrokerId, ErrorCode, Uuid};
 use raft::{StartError, State};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,8 @@ pub enum LaneError {
         "CLUSTER_ID is {asked}, but these directories belong to cluster {found}; correct it or choose other directories"
     )]
     ClusterId { asked: String, found: String },
+    #[error("{}: this metadata directory belongs to node {other}; correct node.id or metadata.log.dir", dir.display())]
+    OtherNode { dir: PathBuf, other: BrokerId },
     #[error("the cluster could not be formed: {0}")]
     Form(ErrorCode),
     #[error(transparent)]
@@ -301,6 +303,11 @@ fn directory_id(parts: &Parts) -> Result<Uuid, LaneError> {
         return Ok(log_dir.id());
     }
     let found = identity(parts)?;
+    if let Some(other) =
+        found.as_ref().map(|found| found.node_id).filter(|node| *node != parts.config.node_id)
+    {
+        return Err(LaneError::OtherNode { dir: dir.to_owned(), other });
+    }
     if let Some(id) = found.as_ref().and_then(|found| found.directory_id) {
         return Ok(id);
     }

@@ -70,6 +70,7 @@ async fn start(setup: Setup, server: &Server) -> Result<Running, LaneError> {
         me: first.me.clone(),
         quorum: quorum.clone(),
         admin,
+        members: members.clone(),
         metadata: metadata.clone(),
         news: news.clone(),
     };

@@ -202,6 +202,16 @@ impl State {
         self.assignment.isr.contains(&broker)
     }
 
+    /// Whether the watermark waits for what a follower says.
+    pub fn is_waited_for(&self, follower: BrokerId) -> bool {
+        self.counted().any(|member| member == follower)
+    }
+
+    /// Whether an ISR was asked for, and what became of that is not known yet.
+    pub fn is_undecided(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Whether it follows somebody, and may show what is committed.
     pub fn follows(&self) -> bool {
         self.assignment.leader.is_some_and(|leader| leader != self.me)

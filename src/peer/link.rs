@@ -138,12 +138,14 @@ impl Link {
     }
 
     /// Whether anyone is there: dials anew, whatever is open, and sees whether the connection lasts, each for at most `limit`.
-    /// A process that dies still accepts connections until it has closed its listener, which resets them.
+    /// A process that dies still accepts connections until it has closed its listener, which resets them; but one that has too
+    /// many ends them too, and goes on accepting.
     pub async fn dial(&self, limit: Duration) -> bool {
         let Ok(Ok(dialled)) = timeout(limit, connect(&self.address)).await else { return false };
         let (mut input, _output) = dialled.into_split();
         // Nobody has anything to say, but whoever does is there.
-        timeout(limit, input.read_u8()).await.map_or(true, |ended| ended.is_ok())
+        let lasts = timeout(limit, input.read_u8()).await.map_or(true, |ended| ended.is_ok());
+        lasts || matches!(timeout(limit, connect(&self.address)).await, Ok(Ok(_)))
     }
 
     async fn connected(&self) -> io::Result<Arc<Live>> {
@@ -368,8 +370,15 @@ mod tests {
         let (listener, link) = listen().await;
         let (lasts, _kept) = tokio::join!(link.dial(Duration::from_millis(20)), listener.accept());
         assert!(lasts);
-        // The kernel has accepted before the listener is closed, as when a process dies.
         let (lasts, ()) = tokio::join!(link.dial(LIMIT), async { drop(listener.accept().await.unwrap()) });
+        assert!(lasts, "it has too many connections");
+        drop(listener.accept().await.unwrap());
+        // The kernel has accepted before the listener is closed, as when a process dies.
+        let dies = async {
+            drop(listener.accept().await.unwrap());
+            drop(listener);
+        };
+        let (lasts, ()) = tokio::join!(link.dial(LIMIT), dies);
         assert!(!lasts);
     }
 

@@ -74,6 +74,11 @@ async fn ask(members: &Members, hello: &Hello, to: String) -> Option<Known> {
     decode(&members.call(&to, HELLO, encode(hello), LIMIT).await.ok()?)
 }
 
+/// Whether `member` answers at an address.
+pub(super) async fn is_at(members: &Members, hello: &Hello, address: &str, member: u64) -> bool {
+    ask(members, hello, address.to_owned()).await.is_some_and(|known| known.member == member)
+}
+
 /// Keeps this node's membership as it should be.
 pub struct Membership {
     me: Me,
@@ -84,7 +89,7 @@ pub struct Membership {
     configured: Vec<(Option<BrokerId>, HostPort)>,
     /// Members of other clusters that were met, and named in the log.
     strangers: BTreeSet<u64>,
-    /// The term whose leader said that this node answers at another address, which is one of its own if it calls.
+    /// The term in which it turned out that this node answers at the address that is known of it too.
     aliased: Option<u64>,
 }
 
@@ -163,12 +168,13 @@ impl Membership {
     async fn take(&mut self, step: &Step, status: &Status) {
         match step {
             Step::Rest => {}
+            Step::Move | Step::Join(_) if self.aliased == Some(status.term) => {}
+            // What others reach it by shall stay, though this node has another name for itself.
+            Step::Move if self.is_known_by_alias(status).await => self.aliased = Some(status.term),
             Step::Move => {
                 let moved = self.quorum.add_learner(self.me.member, self.me.address.to_string()).await;
                 tracing::info!(?moved, at = %self.me.address.at, "the controller has moved");
             }
-            // It is known by an alias, as was said in this term.
-            Step::Join(_) if self.aliased == Some(status.term) => {}
             Step::Join(leader) => {
                 if self.join(leader).await == Some(Joined::IsElsewhere) {
                     self.aliased = Some(status.term);
@@ -181,6 +187,11 @@ impl Membership {
                 }
             }
         }
+    }
+
+    async fn is_known_by_alias(&self, status: &Status) -> bool {
+        let Some(known) = status.voters.get(&self.me.member) else { return false };
+        is_at(&self.members, &self.me.hello(self.cluster_id()), known, self.me.member).await
     }
 
     async fn join(&self, leader: &str) -> Option<Joined> {

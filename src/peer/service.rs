@@ -1,8 +1,8 @@
 //! Answers what other nodes say.
 
 use super::guard::{News, Tie, Ties};
-use super::members::{taken, unsealed};
-use super::membership::Me;
+use super::members::{Members, taken, unsealed};
+use super::membership::{Me, is_at};
 use super::message::{Hello, Join, Joined, Known, Pulse, Taken, decode, encode};
 use super::quorum_admin::QuorumAdmin;
 use super::{COMMAND, HELLO, JOIN, PULSE, QUORUM, RAFT, VERSION};
@@ -22,6 +22,7 @@ pub struct Service {
     pub me: Me,
     pub quorum: Quorum,
     pub admin: QuorumAdmin,
+    pub members: Members,
     pub metadata: Metadata,
     pub news: mpsc::Sender<News>,
 }
@@ -61,7 +62,7 @@ impl Service {
         let (status, cluster_id) =
             (self.quorum.status().borrow().clone(), self.metadata.image().cluster_id.clone());
         if asker.cluster_id == cluster_id {
-            self.quorum.note_address(asker.member, asker.address);
+            self.note(asker);
         }
         let Me { member, address } = &self.me;
         Known {
@@ -74,6 +75,26 @@ impl Service {
             leader: status.leader,
             voters: status.voters.into_iter().collect(),
         }
+    }
+
+    /// A member may have moved. If another answers in its name where it was, one of them runs on a copy of the other's directory,
+    /// and would vote twice.
+    fn note(&self, asker: Hello) {
+        let known = self.quorum.address_of(asker.member).filter(|known| *known != asker.address);
+        let Some(known) = known.filter(|_| asker.member != self.me.member) else { return };
+        let (quorum, members) = (self.quorum.clone(), self.members.clone());
+        let hello = self.me.hello(asker.cluster_id);
+        tokio::spawn(async move {
+            if is_at(&members, &hello, &known, asker.member).await {
+                tracing::warn!(
+                    known,
+                    says = asker.address,
+                    "a member answers at two addresses: it is called at the first"
+                );
+            } else {
+                quorum.note_address(asker.member, asker.address);
+            }
+        });
     }
 
     fn pulse(&self, peer: &Peer, pulse: Pulse) -> Taken {

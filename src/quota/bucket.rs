@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Parts of a byte that are counted, so that a millisecond's share of any rate is whole.
 const PARTS: i128 = 1000;
+/// More than so many seconds bring is owed only for what is taken at once.
+const DEBT_SECONDS: i128 = 10;
 
 /// Bytes that may still flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,14 @@ impl Bucket {
         self.level = if was_unlimited { self.capacity() } else { self.level.min(self.capacity()) };
     }
 
-    /// Takes bytes out, whether or not they are there.
+    /// Takes bytes out, whether or not they are there. Much that is taken bit by bit is not all owed: what never waits must
+    /// not keep what does from flowing for hours.
     pub fn take(&mut self, bytes: u64, now: Mono) {
         self.fill(now);
         if self.rate.is_some() {
-            self.level -= i128::from(bytes) * PARTS;
+            let taken = i128::from(bytes) * PARTS;
+            let most_owed = taken.max(DEBT_SECONDS * self.capacity());
+            self.level = (self.level - taken).max(-most_owed);
         }
     }
 
@@ -94,6 +99,20 @@ mod tests {
         assert_eq!(bucket.wait(Mono(0)), MS(2001));
         assert_eq!(bucket.wait(Mono(2000)), MS(1), "nothing is owed, and nothing is there");
         assert_eq!(bucket.wait(Mono(2001)), MS(0));
+    }
+
+    #[test]
+    fn much_that_is_taken_bit_by_bit_is_not_all_owed() {
+        let mut bucket = Bucket::new(Some(1000), Mono(0));
+        (0..100).for_each(|_| bucket.take(1000, Mono(0)));
+        assert_eq!(bucket.wait(Mono(0)), Some(Duration::from_millis(10_001)), "what ten seconds bring");
+        let mut bucket = Bucket::new(Some(1000), Mono(0));
+        bucket.take(101_000, Mono(0));
+        assert_eq!(
+            bucket.wait(Mono(0)),
+            Some(Duration::from_millis(100_001)),
+            "at once, all that was too much"
+        );
     }
 
     #[test]

@@ -88,6 +88,8 @@ struct Followed {
     replica: Arc<Replica>,
     epoch: LeaderEpoch,
     pause: Pause,
+    /// Its log reached what the leader said is committed: it may be about to join those in sync, who wait for what it says.
+    has_committed: bool,
 }
 
 type Positions = BTreeMap<TopicPartition, Wanted>;
@@ -146,7 +148,7 @@ impl<L: Leaders> Fetcher<L> {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Follow { replica, epoch } => {
-                let followed = Followed { epoch, pause: Pause::default(), replica };
+                let followed = Followed { epoch, pause: Pause::default(), has_committed: false, replica };
                 self.partitions.insert(followed.replica.id(), followed);
             }
             Order::Leave(id) => drop(self.partitions.remove(&id)),
@@ -185,6 +187,7 @@ impl<L: Leaders> Fetcher<L> {
             if !held_back.is_zero()
                 && followed.replica.is_throttled_follower()
                 && !followed.replica.is_in_sync()
+                && !followed.has_committed
             {
                 self.held_back_until = Some(Instant::now() + held_back);
                 continue;
@@ -258,8 +261,12 @@ impl<L: Leaders> Fetcher<L> {
             if followed.replica.is_throttled_follower() {
                 self.site.table.throttles().follower.take(part.records.len(), self.site.clock.mono());
             }
+            let committed = part.high_watermark;
             match self.site.follow(&followed.replica, asked, part).await {
-                Ok(()) => followed.pause.succeeded(),
+                Ok(()) => {
+                    followed.pause.succeeded();
+                    followed.has_committed = followed.replica.marks().log_end >= committed;
+                }
                 Err(code) => {
                     tracing::debug!(partition = %followed.replica.name(), ?code, "a partition could not be fetched");
                     followed.pause.failed(self.site.settings.longest_pause);

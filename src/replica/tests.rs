@@ -291,22 +291,22 @@ async fn who_caught_up_joins_although_a_reply_is_lost() {
 /// At 100 bytes a second, of which one second's are there at the beginning.
 #[tokio::test(start_paused = true)]
 async fn a_throttled_follower_fetches_no_faster_than_its_rate() {
-    let told = truth(1, 0, &[1, 3]);
-    let life = broker(1, std::slice::from_ref(&told));
+    let mut image = (*truth(1, 0, &[1]).image(0)).clone();
+    let set = |(key, value): (&str, &str)| {
+        let (resource, key, value) = (ConfigResource::topic("orders"), key.into(), value.into());
+        Change::ConfigSet(ConfigSet { resource, key, value })
+    };
+    let keys = [("follower.replication.throttled.replicas", "*"), ("min.insync.replicas", "1")];
+    image.apply_all(&keys.map(set)).unwrap();
+    let image = Arc::new(image);
+    let [mut life, mut follower] = [1, 2].map(|id| broker(id, &[]));
+    life.reconciler.reconcile(image.clone(), NOW);
+    follower.reconciler.reconcile(image, NOW);
     let (leader, _inbox) = lead(&life);
     for _ in 0..20 {
         leader.replica.append_own(batch("value"), 0, NOW).unwrap();
     }
     let size = leader.replica.size();
-    let mut follower = broker(2, &[]);
-    let mut image = (*told.image(0)).clone();
-    let throttled = ConfigSet {
-        resource: ConfigResource::topic("orders"),
-        key: "follower.replication.throttled.replicas".into(),
-        value: "*".into(),
-    };
-    image.apply_all(&[Change::ConfigSet(throttled)]).unwrap();
-    follower.reconciler.reconcile(Arc::new(image), NOW);
     follower.table.throttles().follower.set_rate(100, leader.clock.mono());
     let begun = tokio::time::Instant::now();
     let _fetchers = follow(2, &mut follower, &leader);

@@ -177,9 +177,9 @@ fn elect(partition: &mut PartitionImage, rules: &Rules<'_>) {
     let serves = |id: &BrokerId| can_serve(partition, *id, rules.brokers);
     let first_of = |set: &[BrokerId]| partition.replica_brokers().find(|id| set.contains(id) && serves(id));
     let nobody = partition.isr.is_empty() && partition.elr.is_empty();
-    let last = partition.last_known_leader.filter(|id| nobody && serves(id));
-    let clean = first_of(&partition.isr).or_else(|| first_of(&partition.elr)).or(last);
     let is_blank = |id: &BrokerId| partition.blank.contains(id);
+    let last = partition.last_known_leader.filter(|id| nobody && serves(id) && !is_blank(id));
+    let clean = first_of(&partition.isr).or_else(|| first_of(&partition.elr)).or(last);
     let anyone = || {
         let mut serving: Vec<BrokerId> = partition.replica_brokers().filter(serves).collect();
         serving.sort_by_key(is_blank);

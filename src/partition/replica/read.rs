@@ -194,7 +194,7 @@ impl Replica {
         let moved = inner.state.follower_fetched(from, fetch, now)?;
         self.show(&mut inner, moved.high_watermark);
         let marks = inner.marks();
-        match read.is_held_back && !inner.state.is_in_sync(from) {
+        match read.is_held_back && !inner.state.is_waited_for(from) {
             true => Ok(Answer::HeldBack(marks, moved.wants)),
             false => Ok(Answer::Noted(marks, moved.wants)),
         }

@@ -157,9 +157,9 @@ impl Replica {
     }
 
     /// Whether its log failed in a directory that works: the process lacked something, descriptors perhaps. It may be opened
-    /// again.
+    /// again; but then it leads on without remembering whom it asked to have in the ISR, so that has to be decided first.
     pub(in crate::partition) fn is_to_be_reopened(&self) -> bool {
-        self.reader.has_failed() && self.dir.is_online()
+        self.reader.has_failed() && self.dir.is_online() && !self.inner.lock().state.is_undecided()
     }
 
     /// The directory its files are in.

@@ -176,13 +176,17 @@ fn a_follower_shows_consumers_what_is_committed_and_nothing_above() {
     assert_eq!(read(0, -1, true), Err(ErrorCode::NotLeaderOrFollower), "it follows nobody");
 }
 
+/// The watermark waits also for who has caught up and cannot have joined yet.
 #[test]
-fn who_is_held_back_is_heard_and_gets_nothing_unless_it_is_in_sync() {
-    let life = begin(&Arc::new(FaultDisk::new(27)), 1, &[("leader.replication.throttled.replicas", "0:1")]);
+fn who_is_held_back_is_heard_and_gets_nothing_unless_it_is_waited_for() {
+    let keys = [("leader.replication.throttled.replicas", "0:1"), ("min.insync.replicas", "1")];
+    let life = begin(&Arc::new(FaultDisk::new(27)), 1, &keys);
     let replica = life.replica(TOPIC);
     assert!(replica.is_throttled_leader() && !replica.is_throttled_follower());
-    let leader_only = |value| replica.append(Append { records: record(value), acks: Acks::Leader }, NOW);
-    leader_only("a").unwrap();
+    let add = |value| {
+        replica.append(Append { records: record(value), acks: Acks::Leader }, NOW).unwrap();
+        replica.marks().high_watermark
+    };
     let fetch = |offset, is_held_back| {
         let read = FollowerRead {
             from: 2,
@@ -196,12 +200,18 @@ fn who_is_held_back_is_heard_and_gets_nothing_unless_it_is_in_sync() {
         let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
         (found.unwrap().slices.len(), wants)
     };
-    let (slices, wants) = fetch(0, true);
-    let wants = wants.expect("what it has counts all the same");
-    assert_eq!((slices, fetch(0, false).0), (0, 1));
-    assert_eq!(fetch(0, true).0, 0, "it is not in sync yet");
-    assert!(replica.isr_answered(&wants, Ok(1)).is_none());
-    assert_eq!(fetch(0, true).0, 1);
+    assert_eq!(add("a"), 1);
+    assert_eq!(fetch(0, true), (0, None), "it is behind");
+    assert_eq!(fetch(0, false).0, 1);
+    assert_eq!(add("b"), 2);
+    assert_eq!(fetch(1, true), (1, None), "it keeps up");
+    assert_eq!(add("c"), 2);
+    let (slices, wants) = fetch(2, true);
+    assert_eq!(slices, 1, "it is asked for");
+    assert!(replica.isr_answered(&wants.expect("it has what is committed"), Ok(1)).is_none());
+    assert_eq!(fetch(2, true).0, 1, "it is in sync");
+    fetch(3, true);
+    assert_eq!(replica.marks().high_watermark, 3);
 }
 
 #[test]
