@@ -16,6 +16,7 @@ const OTHER_DIR: &str = "/two";
 const BETWEEN: usize = 2_500;
 /// How long something stays as it is at most, ms.
 const WHILE: usize = 6_000;
+const SHORTLY: usize = 700;
 
 /// What is to come of what was done, and when.
 pub struct Nemesis {
@@ -25,6 +26,8 @@ pub struct Nemesis {
     dark: BTreeSet<usize>,
     /// Likewise, since a disk failed or was lost.
     lost: BTreeSet<usize>,
+    /// Places that ever lost a disk.
+    wiped: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,13 +38,21 @@ enum Next {
     Release(Machine, Machine),
     Quicken(Machine, Machine),
     Speed(usize),
+    /// All others are killed: who lacks something must not lead in their place.
+    LeaveAlone(usize),
     /// A disk that fails is mended, and its node begins anew.
     Mend(usize),
 }
 
 impl Nemesis {
     pub fn new(world: &World) -> Nemesis {
-        Nemesis { next: world.now(), due: vec![], dark: BTreeSet::new(), lost: BTreeSet::new() }
+        Nemesis {
+            next: world.now(),
+            due: vec![],
+            dark: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            wiped: BTreeSet::new(),
+        }
     }
 
     /// Does what is due.
@@ -64,6 +75,16 @@ impl Nemesis {
         world.note("all is healed");
     }
 
+    /// Starts the nodes again that lost a disk. A replica that was needed when its node came back without it stays assigned
+    /// to that disk, and gets its place on another only at a start at which the others have everything.
+    pub fn start_again(&mut self, world: &mut World) {
+        for at in std::mem::take(&mut self.wiped) {
+            world.note(&format!("node {} starts again", world.places[at].hardware.id));
+            world.kill(at);
+            world.start(at);
+        }
+    }
+
     fn go_on(&mut self, world: &mut World, with_all: bool) {
         let now = world.now();
         let due: Vec<Next> =
@@ -73,6 +94,8 @@ impl Nemesis {
             match next {
                 Next::Start(at) => world.start(at),
                 Next::PowerGoes(at) => self.power_goes(world, at),
+                Next::LeaveAlone(at) if !with_all => self.kill_all(world, Some(at)),
+                Next::LeaveAlone(_) => {}
                 Next::Release(from, to) => world.net.release(from, to),
                 Next::Quicken(from, to) => world.net.slow(from, to, 0),
                 Next::Speed(at) => world.places[at].hardware.pace.set(Speed::Fast),
@@ -103,9 +126,11 @@ impl Nemesis {
         let at = world.rng.below(world.places.len());
         let (from, to) = self.two(world);
         let end = world.now() + 1 + world.rng.below(WHILE) as u64;
-        match world.rng.below(13) {
+        match world.rng.below(16) {
             0 | 1 => self.kill(world, at, end),
-            2 => self.cut_power(world, at),
+            2 | 12 => self.cut_power(world, at),
+            13 => self.kill_all(world, None),
+            14 => self.black_out(world),
             3 => self.stop(world, at),
             4 => self.hold(world, from, to, end),
             5 => {
@@ -159,17 +184,41 @@ impl Nemesis {
         }
     }
 
+    /// All machines lose power: only where each acknowledgement is on the disks.
+    fn black_out(&mut self, world: &mut World) {
+        if !world.setup.syncs || !self.lost.is_empty() {
+            return;
+        }
+        world.note("all machines lose power");
+        for at in 0..world.places.len() {
+            self.cut_power(world, at);
+        }
+    }
+
+    /// Ends all processes but that of one place.
+    fn kill_all(&mut self, world: &mut World, but: Option<usize>) {
+        for at in (0..world.places.len()).filter(|at| Some(*at) != but) {
+            let end = world.now() + 1 + world.rng.below(WHILE) as u64;
+            self.kill(world, at, end);
+        }
+    }
+
     fn power_goes(&mut self, world: &mut World, at: usize) {
         if !self.is_up(world, at) {
             return;
         }
         world.cut_power(at);
-        let end = world.now() + 1 + world.rng.below(WHILE) as u64;
+        let longest = if world.rng.one_in(2) { WHILE } else { SHORTLY };
+        let end = world.now() + 1 + world.rng.below(longest) as u64;
         self.due.push((end, Next::Start(at)));
+        if world.rng.one_in(3) {
+            self.due.push((end + 1 + world.rng.below(SHORTLY) as u64, Next::LeaveAlone(at)));
+        }
         // What is not the metadata's may be lost altogether.
         if world.rng.one_in(3) && self.may_lack(world, at) {
             world.note(&format!("a disk of machine {} is lost", world.places[at].hardware.id));
             self.lost.insert(at);
+            self.wiped.insert(at);
             world.wipe(at, OTHER_DIR);
         }
     }
@@ -177,7 +226,10 @@ impl Nemesis {
     /// Whether the promise still holds if this machine's disk lacks what was acknowledged.
     fn may_lack(&mut self, world: &World, at: usize) -> bool {
         let views = world.views();
-        self.dark.retain(|place| !is_in_sync(world, *place, &views));
+        let goes = |place: &usize| {
+            self.due.iter().any(|(_, next)| matches!(next, Next::PowerGoes(at) if at == place))
+        };
+        self.dark.retain(|place| goes(place) || !is_in_sync(world, *place, &views));
         self.lost.retain(|place| !is_in_sync(world, *place, &views));
         let others = self.dark.union(&self.lost).filter(|lacks| **lacks != at).count();
         others + 1 < MIN_ISR
