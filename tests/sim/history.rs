@@ -25,6 +25,8 @@ pub struct History {
 struct Facts {
     acknowledged: Acknowledged,
     shown: Shown,
+    /// What was shown when all was read once more, from its beginning.
+    last_shown: Option<Shown>,
     violations: Vec<String>,
     finished: usize,
     /// Partitions that were read once more, and their ends.
@@ -79,8 +81,10 @@ impl History {
     pub fn shown(&self, topic: &str, partition: i32, offset: i64, value: Option<u64>) {
         self.trace.note(self.time.now(), &(topic, partition, offset, value));
         let facts = &mut *self.facts.lock();
-        let violation = facts.shown.shown((topic.to_owned(), partition), offset, value);
-        facts.violations.extend(violation);
+        let name = (topic.to_owned(), partition);
+        let violation = facts.shown.shown(name.clone(), offset, value);
+        let again = facts.last_shown.as_mut().and_then(|last| last.shown(name, offset, value));
+        facts.violations.extend(violation.or(again));
     }
 
     /// A producer does not know what became of what it sent last.
@@ -134,6 +138,11 @@ impl History {
         self.facts.lock().finished
     }
 
+    /// From now on everything is read once more.
+    pub fn look_begins(&self) {
+        self.facts.lock().last_shown = Some(Shown::default());
+    }
+
     /// A partition was read to its end once more.
     pub fn looked(&self, topic: &str, partition: i32, end: i64) {
         self.facts.lock().looked.insert((topic.to_owned(), partition), end);
@@ -143,11 +152,12 @@ impl History {
         self.facts.lock().looked.len()
     }
 
-    /// Compares what was acknowledged with what is there in the end.
+    /// Compares what was acknowledged, and what was shown, with what is there in the end.
     pub fn check_end(&self) {
         let facts = &mut *self.facts.lock();
-        let found = facts.acknowledged.compare(facts.shown.records());
-        facts.violations.extend(found);
+        let Some(last) = &facts.last_shown else { return };
+        facts.violations.extend(facts.acknowledged.compare(last.records()));
+        facts.violations.extend(facts.shown.not_in(last));
     }
 
     /// What was not as it must be, so far.

@@ -150,7 +150,7 @@ impl Nemesis {
         }
     }
 
-    /// Two machines, one of which may be the clients'.
+    /// Two nodes.
     fn two(&self, world: &mut World) -> (Machine, Machine) {
         let count = world.places.len();
         let from = world.rng.below(count);

@@ -173,8 +173,9 @@ impl Net {
         self.with(|state| {
             let link = state.link(from, to);
             link.is_held = false;
+            // Before anything that is under way: it was sent earlier.
             for parcel in std::mem::take(&mut link.kept_back) {
-                state.go(parcel);
+                state.arrive(parcel);
             }
         });
     }

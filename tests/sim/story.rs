@@ -72,6 +72,7 @@ pub fn tell(seed: u64) -> Outcome {
     let whole = world.run_until(HEALING, |world| world.history.finished_clients() == finishers);
     let finished = world.history.finished_clients();
     assert!(whole, "no progress: {finished} of {finishers} clients finished\n{}", world.state());
+    world.history.look_begins();
     act.send_replace(Act::Look);
     let looked = world.run_until(HEALING, |world| world.history.looks() == partitions().len());
     assert!(looked, "not all could be read\n{}", world.state());

@@ -16,6 +16,16 @@ impl Shown {
         Some(format!("{name:?}: {other:?} was shown at {offset}, and later {value:?}"))
     }
 
+    /// What was shown before and is not there any more.
+    pub fn not_in(&self, last: &Shown) -> Vec<String> {
+        let all = self.records.iter().flat_map(|(name, log)| log.keys().map(move |offset| (name, offset)));
+        let there = |(name, offset): &(&Name, &i64)| {
+            last.records.get(*name).is_some_and(|log| log.contains_key(*offset))
+        };
+        let gone = all.filter(|one| !there(one));
+        gone.map(|(name, offset)| format!("{name:?}: what was shown at {offset} is gone")).collect()
+    }
+
     pub fn records(&self) -> &BTreeMap<Name, Log> {
         &self.records
     }
