@@ -92,7 +92,8 @@ impl Nemesis {
         for next in due {
             world.note(&format!("{next:?}"));
             match next {
-                Next::Start(at) => world.start(at),
+                Next::Start(at) if !self.is_up(world, at) => world.start(at),
+                Next::Start(_) => {}
                 Next::PowerGoes(at) => self.power_goes(world, at),
                 Next::LeaveAlone(at) if !with_all => self.kill_all(world, Some(at)),
                 Next::LeaveAlone(_) => {}
@@ -204,9 +205,6 @@ impl Nemesis {
     }
 
     fn power_goes(&mut self, world: &mut World, at: usize) {
-        if !self.is_up(world, at) {
-            return;
-        }
         world.cut_power(at);
         let longest = if world.rng.one_in(2) { WHILE } else { SHORTLY };
         let end = world.now() + 1 + world.rng.below(longest) as u64;
