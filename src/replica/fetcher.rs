@@ -181,6 +181,7 @@ impl<L: Leaders> Fetcher<L> {
             let _ = sync.await;
         }
         let (longest, mut positions) = (self.site.settings.longest_pause, Positions::new());
+        self.held_back_until = None;
         let held_back = self.site.table.throttles().follower.wait(self.site.clock.mono(), longest);
         for (id, followed) in self.partitions.iter_mut().filter(|(_, one)| one.pause.until().is_none()) {
             // What is not in sync waits for what is (KIP-73).
@@ -205,7 +206,8 @@ impl<L: Leaders> Fetcher<L> {
     /// One request. Given up if a partition comes that would have to wait for its end.
     async fn fetch(&mut self, wanted: &Positions) -> Option<Answer> {
         let Next { id, epoch, changed, forgotten } = self.session.next(wanted.clone());
-        let body = self.site.ask(id, epoch, changed, forgotten).encode();
+        let ask = Ask { max_wait_ms: self.patience_ms(), ..self.site.ask(id, epoch, changed, forgotten) };
+        let body = ask.encode();
         let silence = self.site.settings.max_wait + GRACE;
         let line = match self.line.take() {
             Some(line) => line,
@@ -229,6 +231,14 @@ impl<L: Leaders> Fetcher<L> {
                 self.failed()
             }
         }
+    }
+
+    /// The leader waits for records no longer than until there is more to ask for.
+    fn patience_ms(&self) -> i32 {
+        let pauses = self.partitions.values().filter_map(|followed| followed.pause.until());
+        let next = pauses.chain(self.held_back_until).min();
+        let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()));
+        wait.min(self.site.settings.max_wait).as_millis() as i32
     }
 
     fn is_in_contact(&mut self, answers: bool) {
