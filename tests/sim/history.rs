@@ -143,6 +143,12 @@ impl History {
         self.facts.lock().last_shown = Some(Shown::default());
     }
 
+    /// Where a partition ends at least: behind all that was acknowledged or shown.
+    pub fn known_end(&self, topic: &str, partition: i32) -> i64 {
+        let (facts, name) = (self.facts.lock(), (topic.to_owned(), partition));
+        facts.acknowledged.end(&name).max(facts.shown.end(&name))
+    }
+
     /// A partition was read to its end once more.
     pub fn looked(&self, topic: &str, partition: i32, end: i64) {
         self.facts.lock().looked.insert((topic.to_owned(), partition), end);

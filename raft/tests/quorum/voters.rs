@@ -165,7 +165,8 @@ async fn without_a_leader_members_are_called_where_they_say() {
     for id in 1..=3 {
         let lonely = quorum(&trio, id);
         let silence = lonely.silence();
-        assert!(silence >= Duration::from_millis(5000), "{silence:?} {:?}", lonely.status().borrow());
+        // Some of the sleep may pass before the last one is up.
+        assert!(silence >= Duration::from_millis(4000), "{silence:?} {:?}", lonely.status().borrow());
         (1..=4).filter(|other| *other != id).for_each(|other| {
             lonely.note_address(other, format!("new {other}"));
         });

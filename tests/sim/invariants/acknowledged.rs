@@ -40,6 +40,10 @@ impl Acknowledged {
         violation
     }
 
+    pub fn end(&self, name: &Name) -> i64 {
+        self.at.get(name).and_then(|at| at.last_key_value()).map_or(0, |(last, _)| last + 1)
+    }
+
     pub fn count(&self) -> usize {
         let at = self.at.values().map(BTreeMap::len).sum::<usize>();
         at + self.somewhere.values().map(BTreeSet::len).sum::<usize>()

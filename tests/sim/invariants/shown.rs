@@ -26,6 +26,10 @@ impl Shown {
         gone.map(|(name, offset)| format!("{name:?}: what was shown at {offset} is gone")).collect()
     }
 
+    pub fn end(&self, name: &Name) -> i64 {
+        self.records.get(name).and_then(|log| log.last_key_value()).map_or(0, |(last, _)| last + 1)
+    }
+
     pub fn records(&self) -> &BTreeMap<Name, Log> {
         &self.records
     }
