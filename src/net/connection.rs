@@ -26,7 +26,7 @@ use super::registry::{Phase, Place};
 use super::replies::Replies;
 use super::server::{Service, Shared};
 use crate::seam::net::{self, Output, ReadHalf, TcpStream};
-use crate::wire::header::HeaderError;
+use crate::wire::header::{HeaderError, PEER_KEYS};
 use crate::wire::{Frame, Outgoing, Peer};
 
 /// Longer than anybody waits; keeps sums of instants in range.
@@ -118,10 +118,12 @@ impl Connection {
     ) -> Result<(), End> {
         // Endless requests of one client, each answered at once, must not keep a thread to themselves.
         consume_budget().await;
-        // Charged until the handler is done; what it parks holds no request bytes, or holds the charge.
+        // Charged until the handler is done. What clients park holds no request bytes; what nodes park holds the charge.
         let (bytes, charge) = self.next_frame(reader, input, output).await?;
-        let hold = charge.hold();
-        let frame = Frame { hold: hold.clone(), ..Frame::read(bytes)? };
+        let (mut frame, mut charge) = (Frame::read(bytes)?, Some(charge));
+        if PEER_KEYS.contains(&frame.header.api_key) {
+            frame.hold = charge.take().and_then(Charge::hold);
+        }
         self.patience.renew();
         let outgoing = self.handled(pin!(service.call(self.peer.clone(), frame)), output).await?;
         match outgoing {

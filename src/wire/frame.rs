@@ -13,8 +13,8 @@ pub struct Frame {
     pub header: RequestHeader,
     /// A slice of the received bytes; records decoded from it share them.
     pub body: Bytes,
-    /// What its bytes are charged to, given back when nobody holds it any more: to be held by whoever keeps the body for longer
-    /// than its handler runs.
+    /// Of what nodes say to each other: what its bytes are charged to, given back when nobody holds it any more. To be held by
+    /// whoever keeps the body for longer than its handler runs.
     pub hold: Option<Hold>,
 }
 
