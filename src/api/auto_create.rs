@@ -93,6 +93,7 @@ mod tests {
             fenced: true,
             shutting_down: false,
             boot_id: String::new(),
+            failed: vec![],
         })
     }
 

@@ -222,6 +222,7 @@ mod tests {
             fenced: false,
             shutting_down: false,
             boot_id: String::new(),
+            failed: vec![],
         };
         image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
         let partition = PartitionImage {

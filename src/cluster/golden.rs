@@ -15,7 +15,7 @@ fn file(number: usize) -> PathBuf {
 
 /// What each file holds, from number 1 on.
 fn files() -> impl Iterator<Item = (PathBuf, Vec<(Position, Entry)>)> {
-    [changes(), moves(), blanks()]
+    [changes(), moves(), blanks(), failures()]
         .into_iter()
         .enumerate()
         .map(|(place, changes)| (file(place + 1), entries(changes)))
@@ -47,6 +47,7 @@ fn broker(id: BrokerId) -> Broker {
         fenced: true,
         shutting_down: false,
         boot_id: "boot".into(),
+        failed: vec![],
     }
 }
 
@@ -87,6 +88,12 @@ fn blanks() -> Vec<Vec<Change>> {
     let created = Change::TopicCreated(TopicCreated { id: topic, name: "orders".into() });
     let partition = PartitionImage { elr: vec![], blank: vec![300], ..partition(0) };
     vec![vec![created, Change::PartitionChanged(PartitionChanged { topic, partition })]]
+}
+
+/// A broker of which a directory failed.
+fn failures() -> Vec<Vec<Change>> {
+    let (directories, failed) = (vec![Uuid::from_u128(0xd1)], vec![Uuid::from_u128(0xd2)]);
+    vec![vec![Change::BrokerRegistered(Broker { directories, failed, ..broker(1) })]]
 }
 
 fn set(kind: ResourceKind, name: &str, key: &str) -> Change {

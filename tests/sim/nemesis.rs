@@ -26,8 +26,6 @@ pub struct Nemesis {
     dark: BTreeSet<usize>,
     /// Likewise, since a disk failed or was lost.
     lost: BTreeSet<usize>,
-    /// Places that ever lost a disk.
-    wiped: BTreeSet<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +44,7 @@ enum Next {
 
 impl Nemesis {
     pub fn new(world: &World) -> Nemesis {
-        Nemesis {
-            next: world.now(),
-            due: vec![],
-            dark: BTreeSet::new(),
-            lost: BTreeSet::new(),
-            wiped: BTreeSet::new(),
-        }
+        Nemesis { next: world.now(), due: vec![], dark: BTreeSet::new(), lost: BTreeSet::new() }
     }
 
     /// Does what is due.
@@ -73,16 +65,6 @@ impl Nemesis {
         }
         self.restart_ended(world);
         world.note("all is healed");
-    }
-
-    /// Starts the nodes again that lost a disk. A replica that was needed when its node came back without it stays assigned
-    /// to that disk, and gets its place on another only at a start at which the others have everything.
-    pub fn start_again(&mut self, world: &mut World) {
-        for at in std::mem::take(&mut self.wiped) {
-            world.note(&format!("node {} starts again", world.places[at].hardware.id));
-            world.kill(at);
-            world.start(at);
-        }
     }
 
     fn go_on(&mut self, world: &mut World, with_all: bool) {
@@ -216,7 +198,6 @@ impl Nemesis {
         if world.rng.one_in(3) && self.may_lack(world, at) {
             world.note(&format!("a disk of machine {} is lost", world.places[at].hardware.id));
             self.lost.insert(at);
-            self.wiped.insert(at);
             world.wipe(at, OTHER_DIR);
         }
     }

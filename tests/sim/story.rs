@@ -55,17 +55,10 @@ pub fn tell(seed: u64) -> Outcome {
     }
     nemesis.heal(&mut world);
     act.send_replace(Act::Finish);
-    let heal = |world: &mut World, nemesis: &mut Nemesis| {
-        world.run_until(HEALING, |world| {
-            nemesis.restart_ended(world);
-            world.is_whole()
-        })
-    };
-    let mut whole = heal(&mut world, &mut nemesis);
-    if !whole {
-        nemesis.start_again(&mut world);
-        whole = heal(&mut world, &mut nemesis);
-    }
+    let whole = world.run_until(HEALING, |world| {
+        nemesis.restart_ended(world);
+        world.is_whole()
+    });
     assert!(whole, "the cluster does not heal\n{}", world.state());
     act.send_replace(Act::Rest);
     let finishers = partitions().len() * 2 + COMMITTERS;

@@ -44,6 +44,9 @@ macro_rules! kinds {
                     Change::PartitionChanged(payload) if payload.partition.blank.is_empty() => {
                         shortened(payload, PARTITION_MOVING, NO_BLANKS.len())
                     }
+                    Change::BrokerRegistered(payload) if payload.failed.is_empty() => {
+                        shortened(payload, BROKER_WHOLE, NO_FAILURES.len())
+                    }
                     $(Change::$name(payload) => ($kind, $version, to_bytes(payload)),)*
                 }
             }
@@ -55,6 +58,9 @@ macro_rules! kinds {
                     }
                     PARTITION_MOVING => {
                         from_bytes(&[payload, &NO_BLANKS].concat()).map(Change::PartitionChanged)
+                    }
+                    BROKER_WHOLE => {
+                        from_bytes(&[payload, &NO_FAILURES].concat()).map(Change::BrokerRegistered)
                     }
                     $(($kind, $version) => from_bytes(payload).map(Change::$name),)*
                     _ => return Err(DecodeError::UnknownKind { kind, version }),
@@ -68,7 +74,7 @@ macro_rules! kinds {
 kinds! {
     1,  1, ClusterFormed;
     2,  1, ControllerElected;
-    3,  1, BrokerRegistered;
+    3,  2, BrokerRegistered;
     4,  1, BrokerFencingChanged;
     5,  1, BrokerUnregistered;
     6,  1, TopicCreated;
@@ -88,10 +94,13 @@ const NO_MOVES: [u8; 4] = [0; 4];
 /// The same where none is blank: the last list is left off.
 const PARTITION_MOVING: (u16, u8) = (7, 2);
 const NO_BLANKS: [u8; 1] = [0];
+/// Kind and version of a broker of which no directory failed: the list that ends version 2 is left off.
+const BROKER_WHOLE: (u16, u8) = (3, 1);
+const NO_FAILURES: [u8; 1] = [0];
 
 /// Without the last `empty` lists.
-fn shortened(partition: &PartitionChanged, (kind, version): (u16, u8), empty: usize) -> (u16, u8, Vec<u8>) {
-    let mut payload = to_bytes(partition);
+fn shortened<T: Serialize>(payload: &T, (kind, version): (u16, u8), empty: usize) -> (u16, u8, Vec<u8>) {
+    let mut payload = to_bytes(payload);
     payload.truncate(payload.len() - empty);
     (kind, version, payload)
 }

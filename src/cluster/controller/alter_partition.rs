@@ -3,6 +3,7 @@
 use super::brokers::check_epoch;
 use super::draft::Draft;
 use super::leadership::{changed, settle};
+use super::replicas::Directories;
 use super::rules::Defaults;
 use super::{Code, Command, Decision, Inputs};
 use crate::cluster::Image;
@@ -40,7 +41,9 @@ impl Command for AlterPartition {
         check_epoch(image, self.broker, self.epoch)?;
         let mut draft = Draft::upon(image);
         let defaults = Defaults::new(image, inputs.policy);
-        let mut alter = |proposal| self.alter(proposal, &mut draft, &defaults).map_err(Code);
+        let mut directories = Directories::upon(image);
+        let mut alter =
+            |proposal| self.alter(proposal, &mut draft, &defaults, &mut directories).map_err(Code);
         let answers = self.partitions.iter().map(&mut alter).collect();
         Ok((draft.into_changes(), answers))
     }
@@ -52,6 +55,7 @@ impl AlterPartition {
         proposal: &IsrProposal,
         draft: &mut Draft,
         defaults: &Defaults,
+        directories: &mut Directories,
     ) -> Result<PartitionEpoch, ErrorCode> {
         let image = draft.image();
         let topic = image.topics.by_id(proposal.topic).ok_or(ErrorCode::UnknownTopicId)?;
@@ -60,7 +64,7 @@ impl AlterPartition {
         self.check_members(proposal, before, image)?;
         let isr: Vec<BrokerId> = before.replica_brokers().filter(|id| proposal.names(*id)).collect();
         let asked = PartitionImage { isr: isr.clone(), ..PartitionImage::clone(before) };
-        let settled = settle(before, asked, &defaults.rules(image, &topic.name));
+        let settled = settle(before, asked, &defaults.rules(image, &topic.name), directories);
         // A proposal that changes nothing takes effect all the same: one that was lost on the way can do so no more.
         let after = settled.unwrap_or_else(|| PartitionImage {
             partition_epoch: before.partition_epoch + 1,

@@ -127,6 +127,7 @@ impl RegisterBroker {
             fenced,
             shutting_down,
             boot_id,
+            failed: Vec::new(),
         }
     }
 }
@@ -171,11 +172,12 @@ impl Command for DirectoriesFailed {
         let Some(mut broker) = image.brokers.get(self.id).map(|broker| Broker::clone(broker)) else {
             return Err(ErrorCode::StaleBrokerEpoch);
         };
-        let known = broker.directories.len();
-        broker.directories.retain(|directory| !self.directories.contains(directory));
-        if broker.directories.len() == known {
+        let failed = broker.directories.extract_if(.., |directory| self.directories.contains(directory));
+        let failed: Vec<Uuid> = failed.collect();
+        if failed.is_empty() {
             return Ok((Vec::new(), ()));
         }
+        broker.failed.extend(failed);
         let mut draft = Draft::upon(image);
         draft.add(vec![Change::BrokerRegistered(broker)]);
         settle_replicas_of(&mut draft, self.id, inputs);

@@ -82,7 +82,7 @@ pub(super) struct Site {
 impl Site {
     pub fn upon(image: &Image, inputs: &Inputs<'_>) -> Site {
         let room = inputs.policy.max_partitions_per_request;
-        Site { draft: Draft::upon(image), directories: Directories::count(image), room, seed: inputs.seed }
+        Site { draft: Draft::upon(image), directories: Directories::upon(image), room, seed: inputs.seed }
     }
 
     /// Lets the controller choose brokers for the partitions with these numbers.

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::leadership::{can_serve, changed, settle};
+use super::replicas::Directories;
 use super::rules::{Defaults, Rules};
 use super::{Code, Command, Decision, Inputs};
 use crate::cluster::Image;
@@ -63,13 +64,15 @@ impl Command for RebalanceLeaders {
 /// Elections under way.
 struct Election {
     draft: Draft,
+    directories: Directories,
     defaults: Defaults,
     unclean: bool,
 }
 
 impl Election {
     fn upon(image: &Image, inputs: &Inputs<'_>, unclean: bool) -> Election {
-        Election { draft: Draft::upon(image), defaults: Defaults::new(image, inputs.policy), unclean }
+        let (draft, directories) = (Draft::upon(image), Directories::upon(image));
+        Election { draft, directories, defaults: Defaults::new(image, inputs.policy), unclean }
     }
 
     fn hold_all(&mut self, image: &Image) -> Vec<(String, i32, Result<(), Code>)> {
@@ -84,8 +87,8 @@ impl Election {
         let before = topic.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let rules = self.defaults.rules(image, &topic.name);
         let after = match self.unclean {
-            true => anyone(before, rules)?,
-            false => preferred(before, rules)?,
+            true => anyone(before, rules, &mut self.directories)?,
+            false => preferred(before, rules, &mut self.directories)?,
         };
         let change = changed(topic.id, after);
         self.draft.add(vec![change]);
@@ -99,7 +102,11 @@ fn all_partitions(image: &Image) -> impl Iterator<Item = (&String, i32)> {
 }
 
 /// The first of its replicas leads, if it is in sync.
-fn preferred(before: &PartitionImage, rules: Rules<'_>) -> Result<PartitionImage, ErrorCode> {
+fn preferred(
+    before: &PartitionImage,
+    rules: Rules<'_>,
+    directories: &mut Directories,
+) -> Result<PartitionImage, ErrorCode> {
     let preferred: Option<BrokerId> = before.replica_brokers().next();
     if before.leader == preferred {
         return Err(ErrorCode::ElectionNotNeeded);
@@ -107,14 +114,18 @@ fn preferred(before: &PartitionImage, rules: Rules<'_>) -> Result<PartitionImage
     let in_sync = |id: &BrokerId| before.isr.contains(id) && can_serve(before, *id, rules.brokers);
     let leader = preferred.filter(in_sync).ok_or(ErrorCode::PreferredLeaderNotAvailable)?;
     let asked = PartitionImage { leader: Some(leader), ..before.clone() };
-    settle(before, asked, &rules).ok_or(ErrorCode::PreferredLeaderNotAvailable)
+    settle(before, asked, &rules, directories).ok_or(ErrorCode::PreferredLeaderNotAvailable)
 }
 
 /// Anyone leads rather than none, last of all one that may hold nothing.
-fn anyone(before: &PartitionImage, rules: Rules<'_>) -> Result<PartitionImage, ErrorCode> {
+fn anyone(
+    before: &PartitionImage,
+    rules: Rules<'_>,
+    directories: &mut Directories,
+) -> Result<PartitionImage, ErrorCode> {
     if before.leader.is_some() {
         return Err(ErrorCode::ElectionNotNeeded);
     }
     let rules = Rules { unclean_election: true, blank_election: true, ..rules };
-    settle(before, before.clone(), &rules).ok_or(ErrorCode::EligibleLeadersNotAvailable)
+    settle(before, before.clone(), &rules, directories).ok_or(ErrorCode::EligibleLeadersNotAvailable)
 }

@@ -11,7 +11,7 @@
 
 use super::Inputs;
 use super::draft::Draft;
-use super::replicas::{Directories, elsewhere};
+use super::replicas::{Directories, place_lost};
 use super::rules::{Defaults, Rules};
 use crate::cluster::change::{Change, PartitionChanged};
 use crate::cluster::image::{Brokers, PartitionImage, Replica};
@@ -19,35 +19,22 @@ use crate::types::{BrokerId, Uuid};
 
 /// Brings every partition with a replica on `broker`, which came or went, in line with who can serve now.
 pub(super) fn settle_replicas_of(draft: &mut Draft, broker: BrokerId, inputs: &Inputs<'_>) {
-    settle_hosted(draft, broker, inputs, |before, rules| settle(before, before.clone(), rules));
+    settle_hosted(draft, broker, None, inputs);
 }
 
-/// The same at the start of a broker, which also gets its replicas again whose directories it lost. Unclean: what it had
-/// acknowledged may be missing from its disks.
+/// The same at the start of a broker. Unclean: what it had acknowledged may be missing from its disks.
 pub(super) fn settle_started(draft: &mut Draft, broker: BrokerId, unclean: bool, inputs: &Inputs<'_>) {
-    let mut directories = Directories::count(draft.image());
-    let unclean = unclean.then_some(broker);
-    settle_hosted(draft, broker, inputs, |before, rules| {
-        let settled = settle_after(before, before.clone(), rules, unclean);
-        let held = settled.as_ref().unwrap_or(before);
-        let moved = elsewhere(held, broker, rules.brokers, &mut directories);
-        // One change of the partition, whatever it is made of.
-        moved.map(|moved| PartitionImage { partition_epoch: before.partition_epoch + 1, ..moved }).or(settled)
-    });
+    settle_hosted(draft, broker, unclean.then_some(broker), inputs);
 }
 
-/// Has `turn` say what each partition with a replica on `broker` is from now on, unless that is what it is.
-fn settle_hosted(
-    draft: &mut Draft,
-    broker: BrokerId,
-    inputs: &Inputs<'_>,
-    mut turn: impl FnMut(&PartitionImage, &Rules<'_>) -> Option<PartitionImage>,
-) {
+fn settle_hosted(draft: &mut Draft, broker: BrokerId, unclean: Option<BrokerId>, inputs: &Inputs<'_>) {
     let image = draft.image();
     let defaults = Defaults::new(image, inputs.policy);
+    let mut directories = Directories::upon(image);
     let settled = image.topics.hosted_by(broker).filter_map(|(topic, before)| {
-        let rules = defaults.rules(image, &topic.name);
-        turn(before, &rules).map(|after| changed(topic.id, after))
+        let (rules, asked) = (defaults.rules(image, &topic.name), PartitionImage::clone(before));
+        let settled = settle_after(before, asked, &rules, &mut directories, unclean);
+        settled.map(|after| changed(topic.id, after))
     });
     let settled = settled.collect();
     draft.add(settled);
@@ -57,11 +44,13 @@ fn settle_hosted(
 pub(super) fn settle_topics(draft: &mut Draft, inputs: &Inputs<'_>, chosen: impl Fn(&str) -> bool) {
     let image = draft.image();
     let defaults = Defaults::new(image, inputs.policy);
+    let mut directories = Directories::upon(image);
     let mut changes = Vec::new();
     for topic in image.topics.iter().filter(|topic| chosen(&topic.name)) {
         let rules = defaults.rules(image, &topic.name);
-        let settled =
-            topic.partitions().filter_map(|before| settle(before, PartitionImage::clone(before), &rules));
+        let settled = topic
+            .partitions()
+            .filter_map(|before| settle(before, PartitionImage::clone(before), &rules, &mut directories));
         changes.extend(settled.map(|after| changed(topic.id, after)));
     }
     draft.add(changes);
@@ -71,14 +60,15 @@ pub(super) fn changed(topic: Uuid, partition: PartitionImage) -> Change {
     Change::PartitionChanged(PartitionChanged { topic, partition })
 }
 
-/// What becomes of a partition that is `before` and shall be `asked`: none that cannot serve stays in sync, and someone
-/// leads if anyone may. `None` if that is what it is.
+/// What becomes of a partition that is `before` and shall be `asked`: none that cannot serve stays in sync, someone leads
+/// if anyone may, and a replica whose directory is lost begins anew once it is not needed. `None` if that is what it is.
 pub(super) fn settle(
     before: &PartitionImage,
     asked: PartitionImage,
     rules: &Rules<'_>,
+    directories: &mut Directories,
 ) -> Option<PartitionImage> {
-    settle_after(before, asked, rules, None)
+    settle_after(before, asked, rules, directories, None)
 }
 
 /// The same after an unclean start of a broker.
@@ -86,6 +76,7 @@ fn settle_after(
     before: &PartitionImage,
     asked: PartitionImage,
     rules: &Rules<'_>,
+    directories: &mut Directories,
     unclean: Option<BrokerId>,
 ) -> Option<PartitionImage> {
     let mut after = asked;
@@ -105,6 +96,7 @@ fn settle_after(
         Some(_) => None,
         None => before.leader.or(before.last_known_leader),
     };
+    place_lost(&mut after, rules.brokers, directories);
     if after == *before {
         return None;
     }

@@ -202,10 +202,15 @@ fn check_partitions(image: &Image) {
     }
 }
 
-/// Whether the broker is known, and has not the directory that its replica is in. Nil: it never was in one.
-fn is_lost(image: &Image, replica: &Replica) -> bool {
+/// Whether the broker is known, and cannot use the directory that its replica is in. Nil: it never was in one.
+fn is_away(image: &Image, replica: &Replica) -> bool {
     let known = image.brokers.get(replica.broker).filter(|_| !replica.directory.is_nil());
     known.is_some_and(|broker| !broker.directories.contains(&replica.directory))
+}
+
+/// Whether its directory was away when the broker started, which has others.
+fn is_lost(image: &Image, replica: &Replica) -> bool {
+    image.brokers.get(replica.broker).is_some_and(|broker| broker.has_lost(replica.directory))
 }
 
 /// Whether what the replica on `broker` holds may be all there is.
@@ -214,32 +219,23 @@ fn is_needed(partition: &PartitionImage, broker: BrokerId) -> bool {
     partition.last_known_leader == Some(broker) || held.next().is_none()
 }
 
-/// A replica without its directory holds nothing. It gets another one where its broker starts and others hold everything,
-/// and nowhere else.
-fn check_directories(before: &Image, after: &Image, started: Option<BrokerId>) {
+/// A replica without its directory holds nothing. It gets another one as soon as others hold everything, and only if its
+/// broker started without that directory: one that failed later is not given up before the next start.
+fn check_directories(before: &Image, after: &Image) {
     for (topic, new) in partitions(after) {
         let old = before.topics.by_id(topic).and_then(|topic| topic.partition(new.index));
         for replica in &new.replicas {
             let id = replica.broker;
             let claims = || new.isr.contains(&id) || new.elr.contains(&id);
-            let is_lost_now = is_lost(after, replica);
-            assert!(!is_lost_now || !claims(), "{new:?}");
-            assert!(!is_lost_now || started != Some(id) || is_needed(new, id), "{new:?}");
+            assert!(!is_away(after, replica) || !claims(), "{new:?}");
+            assert!(!is_lost(after, replica) || claims() || is_needed(new, id), "{new:?}");
             let from = old.and_then(|old| old.replica_on(id)).filter(|from| *from != replica);
             if let Some(from) = from {
-                let was_lost = from.directory.is_nil() || is_lost(after, from);
-                assert!(started == Some(id) && was_lost && !is_lost_now, "{old:?} {new:?}");
-                assert!(!claims() && !is_needed(new, id), "{old:?} {new:?}");
+                assert!(is_lost(after, from) && !is_away(after, replica), "{old:?} {new:?}");
+                assert!(new.blank.contains(&id) && !claims() && !is_needed(new, id), "{old:?} {new:?}");
             }
         }
     }
-}
-
-/// The broker that starts, if its registration is new.
-fn started(before: &Image, after: &Image) -> Option<BrokerId> {
-    let epoch = |image: &Image, id| image.brokers.get(id).map(|broker| broker.epoch);
-    let mut ids = after.brokers.iter().map(|broker| broker.id);
-    ids.find(|id| epoch(before, *id) != epoch(after, *id))
 }
 
 /// Those who come and go are replicas, and those released are none.
@@ -307,7 +303,7 @@ proptest! {
             check_partitions(&cluster.image);
             check_eligible(&cluster.image, &cluster.policy);
             check_moves(&cluster.image);
-            check_directories(&before, &cluster.image, started(&before, &cluster.image));
+            check_directories(&before, &cluster.image);
             check_epochs(&before, &cluster.image);
             check_delta(&before, &cluster.image);
         }

@@ -38,7 +38,7 @@ impl Command for AlterReassignments {
     fn decide(&self, image: &Image, inputs: &mut Inputs<'_>) -> Decision<Self::Answer> {
         let mut site = Site {
             draft: Draft::upon(image),
-            directories: Directories::count(image),
+            directories: Directories::upon(image),
             defaults: Defaults::new(image, inputs.policy),
             may_resize: self.allow_replication_factor_change,
         };
@@ -68,7 +68,8 @@ impl Site {
             }
             None => cancelled(topic, before, &rules)?,
         };
-        let settled = settle(before, wanted, &rules).map(|after| changed(topic.id, after));
+        let settled = settle(before, wanted, &rules, &mut self.directories);
+        let settled = settled.map(|after| changed(topic.id, after));
         self.draft.add(settled.into_iter().collect());
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Refusal};
 use crate::cluster::Image;
-use crate::cluster::image::{Broker, Brokers, PartitionImage, Replica};
+use crate::cluster::image::{Broker, Brokers, PartitionImage, Replica, Topics};
 use crate::types::{BrokerId, ErrorCode, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,55 +35,58 @@ pub(super) fn check_brokers(
     }
 }
 
-/// How many partitions each log directory holds: new replicas go where the fewest are.
-pub(super) struct Directories(BTreeMap<Uuid, usize>);
+/// Where replicas are placed: in the log directory that holds the fewest.
+pub(super) struct Directories {
+    topics: Topics,
+    /// How many replicas each directory holds. Counting is a walk over all partitions: only where there is a choice.
+    load: Option<BTreeMap<Uuid, usize>>,
+}
 
 impl Directories {
-    pub fn count(image: &Image) -> Directories {
-        let mut load = BTreeMap::new();
-        // Counting is a walk over all partitions: only where there is a choice.
-        if image.brokers.iter().any(|broker| broker.directories.len() > 1) {
-            let partitions = image.topics.iter().flat_map(|topic| topic.partitions());
-            for replica in partitions.flat_map(|partition| &partition.replicas) {
-                *load.entry(replica.directory).or_default() += 1;
-            }
-        }
-        Directories(load)
+    /// Those of a decision upon `image`.
+    pub fn upon(image: &Image) -> Directories {
+        Directories { topics: image.topics.clone(), load: None }
     }
 
     /// A directory of `broker` for one more replica; nil if it has none.
     pub fn choose(&mut self, broker: Option<&Arc<Broker>>) -> Uuid {
         let directories = broker.map(|broker| broker.directories.as_slice()).unwrap_or_default();
-        let load = |directory: &Uuid| self.0.get(directory).copied().unwrap_or(0);
-        let Some(chosen) = directories.iter().copied().min_by_key(load) else { return Uuid::nil() };
-        *self.0.entry(chosen).or_default() += 1;
+        if let [] | [_] = directories {
+            return directories.first().copied().unwrap_or_default();
+        }
+        let load = self.load.get_or_insert_with(|| count(&self.topics));
+        let held = |directory: &Uuid| load.get(directory).copied().unwrap_or(0);
+        let chosen = directories.iter().copied().min_by_key(held).unwrap_or_default();
+        *load.entry(chosen).or_default() += 1;
         chosen
     }
 }
 
-/// The partition with the replica of `broker` in a directory that it has, if the one it is in is lost; there it begins
-/// empty. A directory may come back, with its disk: it is given up only where others hold everything acknowledged, and
-/// where it is not the last leader's, who is elected once nobody else is known to hold that.
-pub(super) fn elsewhere(
-    partition: &PartitionImage,
-    broker: BrokerId,
-    brokers: &Brokers,
-    directories: &mut Directories,
-) -> Option<PartitionImage> {
-    let registered = brokers.get(broker).filter(|registered| !registered.directories.is_empty())?;
-    let held: Vec<&BrokerId> = partition.isr.iter().chain(&partition.elr).collect();
-    let is_needed = held.is_empty() || held.contains(&&broker) || partition.last_known_leader == Some(broker);
-    let is_lost =
-        |replica: &Replica| replica.broker == broker && !registered.directories.contains(&replica.directory);
-    if is_needed || !partition.replicas.iter().any(is_lost) {
-        return None;
+fn count(topics: &Topics) -> BTreeMap<Uuid, usize> {
+    let mut load = BTreeMap::new();
+    let partitions = topics.iter().flat_map(|topic| topic.partitions());
+    for replica in partitions.flat_map(|partition| &partition.replicas) {
+        *load.entry(replica.directory).or_default() += 1;
     }
-    let mut after = partition.clone();
-    let lost = after.replicas.iter_mut().filter(|replica| is_lost(replica));
-    lost.for_each(|replica| replica.directory = directories.choose(Some(registered)));
-    after.blank.retain(|id| *id != broker);
-    after.blank.push(broker);
-    Some(after)
+    load
+}
+
+/// Puts each replica whose directory is lost into one that its broker has, where it begins empty. A directory may come
+/// back, with its disk: it is given up only where others hold everything acknowledged, and where it is not the last
+/// leader's, who is elected once nobody else is known to hold that.
+pub(super) fn place_lost(partition: &mut PartitionImage, brokers: &Brokers, directories: &mut Directories) {
+    let PartitionImage { replicas, isr, elr, last_known_leader, blank, .. } = partition;
+    let is_held = !isr.is_empty() || !elr.is_empty();
+    let is_needed = |id| isr.contains(&id) || elr.contains(&id) || *last_known_leader == Some(id);
+    let has_lost = |replica: &Replica| {
+        brokers.get(replica.broker).is_some_and(|broker| broker.has_lost(replica.directory))
+    };
+    let is_to_move = |replica: &&mut Replica| is_held && !is_needed(replica.broker) && has_lost(replica);
+    for replica in replicas.iter_mut().filter(is_to_move) {
+        replica.directory = directories.choose(brokers.get(replica.broker));
+        blank.retain(|id| *id != replica.broker);
+        blank.push(replica.broker);
+    }
 }
 
 /// A partition that begins on these brokers. Those that are active are in sync, the first of them leads.

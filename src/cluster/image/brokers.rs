@@ -29,6 +29,8 @@ pub struct Broker {
     pub shutting_down: bool,
     /// The kernel's boot id, for whoever looks into it: what a crash cost, the broker says itself.
     pub boot_id: String,
+    /// Ids of log directories that failed since it registered, and are not usable until it does again.
+    pub failed: Vec<Uuid>,
 }
 
 /// An address that clients or brokers are told.
@@ -53,6 +55,13 @@ impl Broker {
     /// Whether it may lead and be given replicas.
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.shutting_down
+    }
+
+    /// Whether it started without this directory: nothing in there was opened, and no fetch is on its way that tells what
+    /// it held. Of one that failed since, a leader may still hear such a fetch, and take it for one from a new directory.
+    pub fn has_lost(&self, directory: Uuid) -> bool {
+        let is_known = self.directories.contains(&directory) || self.failed.contains(&directory);
+        !self.directories.is_empty() && !is_known
     }
 
     /// The address under the listener `name`.

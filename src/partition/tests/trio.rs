@@ -84,6 +84,7 @@ impl Truth {
                 fenced: *fenced,
                 shutting_down: false,
                 boot_id: String::new(),
+                failed: vec![],
             }));
         }
         let replica = |broker| image::Replica { broker, directory: Uuid::from_u128(1) };

@@ -144,8 +144,10 @@ fn moves(new: &PartitionImage) -> String {
 fn broker(new: &Broker) -> String {
     let rack = new.rack.as_ref().map_or(String::new(), |rack| format!(" in rack {rack}"));
     let directories: String = new.directories.iter().map(|id| format!(" {}", directory(*id))).collect();
+    let failed: String = new.failed.iter().map(|id| format!(" {}", directory(*id))).collect();
+    let failed = if failed.is_empty() { failed } else { format!(", failed{failed}") };
     let state = if new.fenced { "fenced" } else { "unfenced" };
-    format!("broker {}{rack} with{directories}, epoch {}, {state}", new.id, new.epoch)
+    format!("broker {}{rack} with{directories}{failed}, epoch {}, {state}", new.id, new.epoch)
 }
 
 fn directory(id: Uuid) -> String {
