@@ -73,21 +73,18 @@ impl FirstStart {
         while quorum.is_empty() {
             let asked = places(&self.voters).await;
             let known = ask_all(members, &self.me.hello(self.cluster_id.clone()), &asked).await;
-            match self.decide(&asked, &known)? {
+            let why = match self.decide(&asked, &known)? {
                 Step::Begin(voters) => {
                     self.check_data()?;
                     tracing::info!(voters = voters.len(), "a new cluster begins");
                     return Ok(quorum.initialize(voters).await?);
                 }
-                Step::Follow(leader) => {
-                    self.follow(members, &leader).await;
-                    sleep(FOLLOWED).await;
-                }
-                Step::Wait(why) if why != said => {
-                    tracing::info!("waiting for the cluster: {why}");
-                    said = why;
-                }
-                Step::Wait(_) => {}
+                Step::Follow(leader) => self.follow(members, &leader).await,
+                Step::Wait(why) => why,
+            };
+            if why != said && quorum.is_empty() {
+                tracing::info!("waiting for the cluster: {why}");
+                said = why;
             }
             sleep(PAUSE).await;
         }
@@ -108,33 +105,51 @@ impl FirstStart {
 
     /// There is no cluster yet. `None` stands for one that does not answer.
     fn alone(&self, asked: &[Place], known: &[Option<Known>]) -> Step {
-        let silent: Vec<String> = asked
-            .iter()
-            .zip(known)
-            .filter(|(_, known)| known.is_none())
-            .map(|(at, _)| at.at.to_string())
-            .collect();
-        if !silent.is_empty() {
-            return Step::Wait(format!("no answer from {}", silent.join(", ")));
+        match self.obstacle(asked, known) {
+            Some(why) => Step::Wait(why),
+            None => self.begin(&controllers(asked, known)),
         }
-        if let Some(name) = asked.iter().find_map(|place| place.shared.as_ref()) {
+    }
+
+    /// What has to change before anyone can begin a cluster.
+    fn obstacle(&self, asked: &[Place], known: &[Option<Known>]) -> Option<String> {
+        let controllers = controllers(asked, known);
+        if let Some(name) = name_of_several(&controllers) {
             // Who has not been started yet may be missing among its addresses: each might begin a cluster of its own.
-            return Step::Wait(format!(
+            return Some(format!(
                 "{name} is the name of several nodes, so that nobody knows who they all are; a cluster begins when \
                  controller.quorum.voters, or the bootstrap servers, name each controller"
             ));
         }
-        let answers: Vec<&Known> = known.iter().flatten().collect();
+        let silent = asked.iter().zip(known).filter(|(_, known)| known.is_none());
+        let silent: Vec<String> = silent.map(|(place, _)| place.to_string()).collect();
+        if !silent.is_empty() {
+            return Some(format!("no answer from {}", silent.join(", ")));
+        }
+        let is_twin = |known: &Known| known.node == self.me.address.node && known.member != self.me.member;
+        let twin = controllers.iter().find(|(_, known)| is_twin(known));
+        twin.map(|(at, known)| {
+            format!(
+                "another process is node {} too, at {at}; two nodes must not have the same node.id",
+                known.node
+            )
+        })
+    }
+
+    /// All that are named have answered.
+    fn begin(&self, controllers: &[Controller<'_>]) -> Step {
         let is_mine = |known: &Known| known.member == self.me.member;
-        let is_voter = asked.is_empty() || answers.iter().any(|known| is_mine(known));
-        let is_first = answers.iter().all(|known| is_mine(known) || known.node > self.me.address.node);
-        if !is_voter || !is_first || !self.me.address.is_controller {
+        let is_voter = controllers.is_empty() || controllers.iter().any(|(_, known)| is_mine(known));
+        let first = controllers.iter().min_by_key(|(_, known)| known.node);
+        if let Some((at, first)) = first.filter(|(_, known)| !is_voter || !is_mine(known)) {
+            return Step::Wait(format!("node {}, at {at}, has to begin it", first.node));
+        }
+        if !self.me.address.is_controller {
             return Step::Wait("its first controller has to begin it".into());
         }
-        let found =
-            asked.iter().zip(&answers).map(|(place, known)| (known.member, address(&place.at, known)));
+        let found = controllers.iter().map(|(at, known)| (known.member, address(at, known)));
         let mut voters: BTreeMap<u64, String> = found.collect();
-        if voters.len() < asked.len() {
+        if voters.len() < controllers.len() {
             return Step::Wait("one node answers at several of the addresses of its controllers".into());
         }
         voters.insert(self.me.member, self.me.address.to_string());
@@ -144,11 +159,9 @@ impl FirstStart {
     /// There is a cluster: `one` has its log.
     fn beside(&self, one: &Known) -> Step {
         let own = (self.me.member, self.me.address.to_string());
-        if one.voters.contains(&own) {
-            return Step::Wait("its leader has not called yet".into());
-        }
         let leader = one.voters.iter().find(|(member, _)| Some(*member) == one.leader);
         match leader {
+            Some((_, leader)) if one.voters.contains(&own) => Step::Wait(not_called(leader)),
             Some((_, leader)) => Step::Follow(leader.clone()),
             None => Step::Wait("it has no leader".into()),
         }
@@ -180,15 +193,55 @@ impl FirstStart {
         Err(FirstStartError::MetadataLost { metadata, partition, cluster })
     }
 
-    async fn follow(&self, members: &Members, leader: &str) {
-        if self.me.join(members, leader, self.cluster_id.clone()).await == Some(Joined::Yes)
-            && self.me.address.is_controller
-        {
+    /// Asks the leader, and gives it time to call. Returns why there is nothing to follow, if that stays so.
+    async fn follow(&self, members: &Members, leader: &str) -> String {
+        let joined = self.me.join(members, leader, self.cluster_id.clone()).await;
+        if joined == Some(Joined::Yes) && self.me.address.is_controller {
             tracing::warn!(
                 "the cluster is older than this node's metadata directory: the node follows without a vote until it is \
                  admitted (kafka-metadata-quorum.sh add-controller)"
             );
         }
+        sleep(FOLLOWED).await;
+        not_following(leader, joined.as_ref())
+    }
+}
+
+/// A controller that answered: by the name it is configured by, and what it said.
+type Controller<'a> = (&'a HostPort, &'a Known);
+
+/// Who answered. A node that has several addresses under one name is one controller, of that name.
+fn controllers<'a>(asked: &'a [Place], known: &'a [Option<Known>]) -> Vec<Controller<'a>> {
+    let mut found: Vec<Controller<'a>> = vec![];
+    for (place, known) in asked.iter().zip(known) {
+        let Some(known) = known else { continue };
+        let at = place.shared.as_ref().unwrap_or(&place.at);
+        let is_same = |(before, other): &Controller<'_>| *before == at && other.member == known.member;
+        if place.shared.is_none() || !found.iter().any(is_same) {
+            found.push((at, known));
+        }
+    }
+    found
+}
+
+fn name_of_several<'a>(controllers: &[Controller<'a>]) -> Option<&'a HostPort> {
+    let is_other = |(at, known): &Controller<'_>, (name, other): &Controller<'_>| {
+        at == name && known.member != other.member
+    };
+    let shared = controllers.iter().find(|one| controllers.iter().any(|other| is_other(one, other)));
+    shared.map(|(name, _)| *name)
+}
+
+fn not_called(leader: &str) -> String {
+    format!("its leader, {leader}, has not called yet")
+}
+
+fn not_following(leader: &str, joined: Option<&Joined>) -> String {
+    match joined {
+        Some(Joined::Yes | Joined::IsElsewhere) => not_called(leader),
+        Some(Joined::NotNow) => format!("{leader} leads no more, or is about another change of its members"),
+        Some(Joined::OtherCluster(theirs)) => format!("{leader} leads cluster {theirs}, another one"),
+        None => format!("no answer from its leader, {leader}"),
     }
 }
 
@@ -249,7 +302,8 @@ mod tests {
     fn only_the_first_voter_begins_and_only_if_all_are_empty() {
         let all = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into()), (103, "3@h:3".into())]);
         assert_eq!(node(1).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Begin(all)));
-        assert!(matches!(node(2).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
+        let told = node(2).told(&[empty(1), empty(2), empty(3)]);
+        assert_eq!(told, Ok(Step::Wait("node 1, at h:1, has to begin it".into())));
         assert_eq!(node(1).told(&[empty(1), empty(2), None]), Ok(Step::Wait("no answer from h:3".into())));
         assert!(matches!(node(4).told(&[empty(1), empty(2), empty(3)]), Ok(Step::Wait(_))));
     }
@@ -257,7 +311,8 @@ mod tests {
     #[test]
     fn who_is_not_at_its_own_address_begins_nothing() {
         let twin = Some(Known { member: 999, ..empty(1).unwrap() });
-        assert!(matches!(node(1).told(&[twin, empty(2), empty(3)]), Ok(Step::Wait(_))));
+        let Ok(Step::Wait(why)) = node(1).told(&[twin, empty(2), empty(3)]) else { panic!("no wait") };
+        assert!(why.starts_with("another process is node 1 too, at h:1;"), "{why}");
     }
 
     #[test]
@@ -278,7 +333,10 @@ mod tests {
     #[test]
     fn beside_a_cluster_nobody_begins_another() {
         let told = node(1).told(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
-        assert_eq!(told, Ok(Step::Wait("its leader has not called yet".into())));
+        assert_eq!(told, Ok(Step::Wait("its leader, 2@h:2, has not called yet".into())));
+        let headless = Some(Known { leader: None, ..leading(2, &[101, 102, 103]).unwrap() });
+        let told = node(1).told(&[empty(1), headless, empty(3)]);
+        assert_eq!(told, Ok(Step::Wait("it has no leader".into())));
         let wiped = node(1).told(&[empty(1), leading(2, &[199, 102, 103]), None]);
         assert_eq!(wiped, Ok(Step::Follow("2@h:2".into())));
         let moved = FirstStart {
@@ -293,10 +351,36 @@ mod tests {
     fn a_name_of_several_nodes_begins_no_cluster_and_finds_one() {
         let place = |port| Place { node: None, at: at(port), shared: Some(at(9093)) };
         let places = [place(1), place(2)];
-        let Ok(Step::Wait(why)) = node(1).decide(&places, &[empty(1), empty(2)]) else { panic!("no wait") };
-        assert!(why.starts_with("h:9093 is the name of several nodes"), "{why}");
+        for third in [empty(1), None] {
+            let told = node(1).decide(&[place(1), place(2), place(3)], &[empty(1), empty(2), third]);
+            let Ok(Step::Wait(why)) = told else { panic!("no wait") };
+            assert!(why.starts_with("h:9093 is the name of several nodes"), "{why}");
+        }
         let told = node(1).decide(&places, &[empty(1), leading(2, &[102])]);
         assert_eq!(told, Ok(Step::Follow("2@h:2".into())));
+    }
+
+    #[test]
+    fn a_node_with_several_addresses_under_its_name_is_one_voter() {
+        let place = |port| Place { node: None, at: at(port), shared: Some(at(9093)) };
+        let other = Place { node: None, at: at(2), shared: None };
+        let places = [place(1), place(7), other];
+        let begun = BTreeMap::from([(101, "1@h:1".into()), (102, "2@h:2".into())]);
+        assert_eq!(node(1).decide(&places, &[empty(1), empty(1), empty(2)]), Ok(Step::Begin(begun)));
+        let silent = node(1).decide(&places, &[empty(1), None, empty(2)]);
+        assert_eq!(silent, Ok(Step::Wait("no answer from h:7 (h:9093)".into())));
+        let mut third = node(3);
+        third.voters = vec![];
+        let places = [place(1), place(7), Place { node: None, at: at(3), shared: None }];
+        let told = third.decide(&places, &[empty(1), empty(1), empty(3)]);
+        assert_eq!(told, Ok(Step::Wait("node 1, at h:9093, has to begin it".into())));
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_is_named() {
+        let silent = not_following("2@h:2", None);
+        assert_eq!(silent, "no answer from its leader, 2@h:2");
+        assert_eq!(not_following("2@h:2", Some(&Joined::Yes)), "its leader, 2@h:2, has not called yet");
     }
 
     #[test]

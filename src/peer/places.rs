@@ -5,6 +5,7 @@ use super::members::Address;
 use crate::config::HostPort;
 use crate::types::{BrokerId, Uuid};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 /// In the address of a node whose id is not known yet.
@@ -16,8 +17,17 @@ pub(super) struct Place {
     /// Bootstrap servers have no known id.
     pub node: Option<BrokerId>,
     pub at: HostPort,
-    /// The configured name, if it is that of several nodes.
+    /// The configured name, if it has several addresses: of one node, or of several.
     pub shared: Option<HostPort>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.shared {
+            Some(name) => write!(f, "{} ({name})", self.at),
+            None => self.at.fmt(f),
+        }
+    }
 }
 
 impl Place {
