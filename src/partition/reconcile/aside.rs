@@ -62,7 +62,7 @@ impl Reconciler {
     /// The same for one that could not be opened, if its directory can be reached and is this topic's.
     fn retire_offline(&self, offline: Offline, topic: Uuid, is_deleted: bool, now: Now) -> bool {
         let Some(dir) = self.parts.dirs.by_id(offline.dir).filter(|dir| dir.is_online()) else {
-            return false;
+            return !self.is_away(offline.dir);
         };
         let path = dir.path().join(offline.name.to_string());
         match read_topic_id(&*self.parts.env.disk, &path) {

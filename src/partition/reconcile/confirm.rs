@@ -49,10 +49,17 @@ impl Reconciler {
     }
 
     fn gone_replicas(&self) -> Vec<Released> {
-        let is_gone = |released: &&Released| {
-            let dir = self.parts.dirs.by_id(released.directory);
-            !self.stuck.contains(&released.topic) && dir.is_some_and(|dir| dir.is_online())
-        };
+        let is_gone =
+            |released: &&Released| !self.stuck.contains(&released.topic) && !self.is_away(released.directory);
         self.released.iter().filter(is_gone).cloned().collect()
+    }
+
+    /// Whether a directory cannot be used, but may hold something. One that this broker was started without holds nothing
+    /// here; should it come back, what is in there is kept aside.
+    pub(super) fn is_away(&self, dir: Uuid) -> bool {
+        match self.parts.dirs.by_id(dir) {
+            Some(dir) => !dir.is_online(),
+            None => !dir.is_nil() && !self.parts.dirs.broken_at_start().is_empty(),
+        }
     }
 }

@@ -310,8 +310,8 @@ fn a_sync_that_comes_after_the_end_of_its_log_fails_no_directory() {
     assert!(life.dirs.all()[0].is_online());
 }
 
-/// The metadata after the partition moved to another broker.
-fn moved(released: bool) -> Vec<Change> {
+/// The metadata after the partition moved to another broker, out of this directory perhaps.
+fn moved(released: Option<Uuid>) -> Vec<Change> {
     let mut changes = created(TOPIC, 1);
     let Some(Change::PartitionChanged(PartitionChanged { partition, .. })) = changes.last_mut() else {
         unreachable!("a partition comes last")
@@ -319,9 +319,8 @@ fn moved(released: bool) -> Vec<Change> {
     let old = std::mem::replace(&mut partition.replicas[0].broker, ME + 1);
     assert_eq!(old, ME);
     (partition.isr, partition.leader) = (vec![ME + 1], Some(ME + 1));
-    if released {
-        partition.released = vec![image::Replica { broker: ME, directory: Uuid::from_u128(1) }];
-    }
+    let released = released.map(|directory| image::Replica { broker: ME, directory });
+    partition.released = released.into_iter().collect();
     changes
 }
 
@@ -337,8 +336,9 @@ fn a_replica_that_moved_away_is_deleted_only_if_the_log_released_it() {
             drop(life);
             life = Life::begin(&disk);
         }
-        let confirmed = life.reconciler.reconcile(image(2, &moved(released)), NOW);
-        let gone = Released { topic: TOPIC, partition: 0, directory: Uuid::from_u128(1) };
+        let directory = Uuid::from_u128(1);
+        let confirmed = life.reconciler.reconcile(image(2, &moved(released.then_some(directory))), NOW);
+        let gone = Released { topic: TOPIC, partition: 0, directory };
         assert_eq!(confirmed.replicas, Vec::from_iter(released.then_some(gone)));
         let at = TopicPartition { topic: TOPIC, partition: 0 };
         assert_eq!(life.table.get(at).err(), Some(ErrorCode::NotLeaderOrFollower));
@@ -350,6 +350,25 @@ fn a_replica_that_moved_away_is_deleted_only_if_the_log_released_it() {
         life.reconciler.reconcile(image(3, &created(TOPIC, 2)), NOW);
         assert_eq!(append(&life.replica(TOPIC), "b"), Ok(0));
     }
+}
+
+#[test]
+fn nothing_is_left_of_a_replica_in_a_directory_that_this_broker_does_not_have() {
+    let confirmed = |life: &mut Life, nth| {
+        let directory = Uuid::from_u128(nth);
+        life.reconciler.reconcile(image(1, &placed(TOPIC, "orders", nth, 0)), NOW);
+        let confirmed = life.reconciler.reconcile(image(2, &moved(Some(directory))), NOW);
+        let gone = Released { topic: TOPIC, partition: 0, directory };
+        assert!(confirmed.replicas.iter().all(|replica| *replica == gone));
+        confirmed.replicas.len()
+    };
+    let disk = Arc::new(FaultDisk::new(6));
+    for nth in [0, 99] {
+        assert_eq!(confirmed(&mut Life::begin_in(&disk, &BOTH), nth), 1, "directory {nth}");
+    }
+    // Of one that does not work nobody can say.
+    disk.inject(breaks(Op::Open, "/more", Errno::IO));
+    assert_eq!(confirmed(&mut Life::begin_in(&disk, &BOTH), 2), 0);
 }
 
 #[test]
