@@ -24,7 +24,7 @@ pub struct Coordinator<M: Machine> {
 }
 
 impl<M: Machine> Coordinator<M> {
-    /// `machine` makes an empty one for each shard; `first` is what each is told when it has loaded.
+    /// `machine` makes an empty one for each shard; `first` is what each is told when it has loaded, and once more.
     pub fn new(
         machine: impl Fn() -> M + Send + Sync + 'static,
         first: impl Fn() -> M::Command + Send + Sync + 'static,

@@ -15,13 +15,16 @@ type Outcome<R> = Result<(R, Offset), ErrorCode>;
 /// A reply, and the log end that must be committed before it may be shown.
 pub(super) type Answer<R> = oneshot::Receiver<Outcome<R>>;
 pub(super) type Make<M> = Arc<dyn Fn() -> M + Send + Sync>;
-/// What a machine is told when it has loaded.
+/// What a machine is told when it has loaded, and once more a while later.
 pub(super) type First<M> = Arc<dyn Fn() -> <M as Machine>::Command + Send + Sync>;
 
 /// How long to leave a log alone that refused what a timer wanted to append, or, at first, that could not be loaded.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The longest that a log is left alone that cannot be loaded again and again.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// When a machine that has loaded is told the first thing once more: by then everybody knows what whoever wrote the last of
+/// its log knew.
+const AGAIN_AFTER: Duration = Duration::from_secs(120);
 /// Ticks under one hold of the lock, so that commands get their turn.
 const TICKS_AT_ONCE: usize = 64;
 
@@ -58,6 +61,8 @@ struct Active<M: Machine> {
     tickets: u64,
     /// No tick before this.
     not_before: Mono,
+    /// When the first command is due once more.
+    again: Option<Mono>,
     /// Whether the log took the last append is not known: load again.
     lost: bool,
 }
@@ -208,7 +213,7 @@ impl<M: Machine> Shard<M> {
         let told = std::mem::take(&mut loading.told);
         let now = self.clock.now();
         machine.loaded(now);
-        let mut active = Active::new(machine, end);
+        let mut active = Active::new(machine, end, now);
         for command in std::iter::once((self.first)()).chain(told) {
             let (ticket, _) = active.ticket();
             self.decide(&mut active, Input::Command(command, ticket), now);
@@ -250,11 +255,15 @@ impl<M: Machine> Shard<M> {
         let State::Active(active) = &mut *state else { return Next::Stop };
         for _ in 0..TICKS_AT_ONCE {
             let now = self.clock.now();
-            match active.machine.next_deadline().map(|deadline| deadline.max(active.not_before)) {
+            match active.deadline() {
                 Some(deadline) if deadline <= now.mono => {}
                 deadline => return Next::Sleep(deadline.map(|deadline| deadline.since(now.mono))),
             }
-            if !self.decide(active, Input::Tick, now) {
+            let input = match active.again.take_if(|at| *at <= now.mono) {
+                Some(_) => Input::Command((self.first)(), active.ticket().0),
+                None => Input::Tick,
+            };
+            if !self.decide(active, input, now) {
                 active.not_before = now.mono.plus(RETRY_AFTER);
             }
             if active.lost {
@@ -273,8 +282,14 @@ impl<M: Machine> State<M> {
 }
 
 impl<M: Machine> Active<M> {
-    fn new(machine: M, end: Offset) -> Self {
-        Active { machine, end, waiting: HashMap::new(), tickets: 0, not_before: Mono(0), lost: false }
+    fn new(machine: M, end: Offset, now: Now) -> Self {
+        let (waiting, again) = (HashMap::new(), Some(now.mono.plus(AGAIN_AFTER)));
+        Active { machine, end, waiting, tickets: 0, not_before: Mono(0), again, lost: false }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        let machine = self.machine.next_deadline().map(|deadline| deadline.max(self.not_before));
+        [machine, self.again].into_iter().flatten().min()
     }
 
     fn ticket(&mut self) -> (Ticket, Answer<M::Reply>) {

@@ -53,7 +53,7 @@ impl GroupMachine {
         }
     }
 
-    /// A topic may have been deleted while nobody led this partition.
+    /// A topic may have been deleted while nobody led this partition. What is too new to tell is left for the next time.
     pub(super) fn topics_are(&mut self, topics: &Topics, now: Now) {
         let is_old =
             |commit: &OffsetCommit| now.wall.0.saturating_sub(commit.committed_at.0) > KNOWN_AFTER_MS;

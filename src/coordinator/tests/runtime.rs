@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -265,10 +266,8 @@ async fn who_comes_before_the_election_waits_until_the_log_is_loaded() {
     assert_eq!(groups.fetch(fetch()).await, Err(ErrorCode::NotCoordinator), "and not for ever");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_loaded() {
-    let log = MemoryLog::new();
-    // Long enough ago for its topic to be known, and not for it to expire.
+/// Something committed for `t` long enough ago for the topic to be known, and not for it to expire.
+fn committed_before() -> Record {
     let now = Clock::start().now().wall;
     let commit = OffsetCommit {
         offset: 7,
@@ -279,16 +278,43 @@ async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_load
         topic_id: Uuid::nil(),
     };
     let key = OffsetKey { group: "g".to_owned(), topic: "t".to_owned(), partition: 0 };
-    log.records.lock().push(Event::Offset { key, value: Some(commit) }.encode());
-    let groups = groups_where(Topics::default);
-    groups.elected(0, 1, log.clone());
+    Event::Offset { key, value: Some(commit) }.encode()
+}
+
+async fn until_gone(log: &MemoryLog, limit: Duration) {
     let gone = async {
         while log.records.lock().len() < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("a tombstone");
+    tokio::time::timeout(limit, gone).await.expect("a tombstone");
     log.commit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_committed_for_a_topic_that_went_meanwhile_goes_when_it_is_loaded() {
+    let log = MemoryLog::new();
+    log.records.lock().push(committed_before());
+    let groups = groups_where(Topics::default);
+    groups.elected(0, 1, log.clone());
+    until_gone(&log, Duration::from_secs(60)).await;
+    assert_eq!(fetched(&groups).await, -1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn or_a_while_later_if_that_could_not_be_told_yet() {
+    let log = MemoryLog::new();
+    log.records.lock().push(committed_before());
+    let looks = AtomicUsize::new(0);
+    let groups = groups_where(move || match looks.fetch_add(1, Ordering::Relaxed) {
+        0 => known(),
+        _ => Topics::default(),
+    });
+    groups.elected(0, 1, log.clone());
+    until_loaded(&groups).await;
+    log.commit_all();
+    assert_eq!(fetched(&groups).await, 7);
+    until_gone(&log, Duration::from_secs(300)).await;
     assert_eq!(fetched(&groups).await, -1);
 }
 
