@@ -39,7 +39,7 @@ impl Api for MetadataRequest {
         }
         let lost = cx.node.contact.lost();
         if !lost.is_empty() {
-            decided(&cx, &lost).await;
+            decided(&cx, asked.as_deref(), &lost).await;
         }
         let image = cx.image();
         let authorized = operations::if_asked(self.include_topic_authorized_operations, operations::TOPIC);
@@ -66,12 +66,25 @@ impl Api for MetadataRequest {
     }
 }
 
-/// Waits for what the controller makes of leaders that were lost a moment ago: most clients do not ask again for a second.
-async fn decided(cx: &Context, lost: &[BrokerId]) {
+/// Waits for what the controller makes of what is asked for and was led by someone who was lost a moment ago: most clients do
+/// not ask again for a second.
+async fn decided(cx: &Context, asked: Option<&[MetadataRequestTopic]>, lost: &[BrokerId]) {
     let mut images = cx.node.metadata.watch();
-    let are_fenced = |image: &Arc<Image>| lost.iter().all(|leader| !image.brokers.is_alive(*leader));
-    // Whoever is still alive then may have been lost by this broker alone.
-    let _ = timeout(DECISION, images.wait_for(are_fenced)).await;
+    let are_decided = |image: &Arc<Image>| match asked {
+        None => !image.topics.iter().any(|topic| is_led_by(topic, lost)),
+        Some(asked) => {
+            let mut topics = asked.iter().filter_map(|topic| cx.topic(image, &key(topic)).ok());
+            !topics.any(|topic| is_led_by(topic, lost))
+        }
+    };
+    // Whoever leads still then may have been lost by this broker alone.
+    let _ = timeout(DECISION, images.wait_for(are_decided)).await;
+}
+
+/// Whether one of `brokers` leads any of the topic's partitions.
+fn is_led_by(topic: &TopicImage, brokers: &[BrokerId]) -> bool {
+    let mut leaders = topic.partitions().filter_map(|partition| partition.leader);
+    leaders.any(|leader| brokers.contains(&leader))
 }
 
 /// Whether each topic is asked for in a way that the version knows.
@@ -97,10 +110,7 @@ fn answer(
     asked: &MetadataRequestTopic,
     lost: &[BrokerId],
 ) -> MetadataResponseTopic {
-    let key = match &asked.name {
-        Some(name) if asked.topic_id.is_nil() => TopicKey::Name(name.clone()),
-        _ => TopicKey::Id(asked.topic_id),
-    };
+    let key = key(asked);
     let invalid = |name: &TopicName| name_fault(name).is_some();
     let refused = |code: ErrorCode| {
         MetadataResponseTopic::default()
@@ -115,6 +125,13 @@ fn answer(
             refused(ErrorCode::InvalidTopicException)
         }
         Err(code) => refused(code),
+    }
+}
+
+fn key(asked: &MetadataRequestTopic) -> TopicKey {
+    match &asked.name {
+        Some(name) if asked.topic_id.is_nil() => TopicKey::Name(name.clone()),
+        _ => TopicKey::Id(asked.topic_id),
     }
 }
 
@@ -204,9 +221,40 @@ fn metadata_broker(cx: &Context, broker: &Broker) -> Option<MetadataResponseBrok
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::change::Change;
+    use crate::cluster::change::{Change, PartitionChanged, TopicCreated};
     use crate::cluster::image::Broker;
     use crate::types::Uuid;
+
+    fn led_by(leader: BrokerId) -> PartitionImage {
+        PartitionImage {
+            index: 0,
+            replicas: vec![],
+            isr: vec![leader],
+            elr: vec![],
+            leader: Some(leader),
+            last_known_leader: None,
+            leader_epoch: 3,
+            partition_epoch: 3,
+            adding: vec![],
+            removing: vec![],
+            released: vec![],
+            blank: vec![],
+        }
+    }
+
+    #[test]
+    fn a_decision_is_waited_for_only_where_the_lost_one_led() {
+        let mut image = Image::default();
+        for (name, leader) in [("a", 1), ("b", 2)] {
+            let topic = Uuid::from_u128(leader as u128);
+            let created = Change::TopicCreated(TopicCreated { id: topic, name: name.into() });
+            let partition = Change::PartitionChanged(PartitionChanged { topic, partition: led_by(leader) });
+            image.apply_all(&[created, partition]).unwrap();
+        }
+        let waits = |name, lost: &[BrokerId]| is_led_by(image.topics.by_name(name).unwrap(), lost);
+        assert!(waits("a", &[1]) && waits("b", &[1, 2]));
+        assert!(!waits("b", &[1, 3]));
+    }
 
     #[test]
     fn a_leader_that_was_lost_a_moment_ago_is_not_named() {
@@ -225,22 +273,8 @@ mod tests {
             failed: vec![],
         };
         image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
-        let partition = PartitionImage {
-            index: 0,
-            replicas: vec![],
-            isr: vec![1],
-            elr: vec![],
-            leader: Some(1),
-            last_known_leader: None,
-            leader_epoch: 3,
-            partition_epoch: 3,
-            adding: vec![],
-            removing: vec![],
-            released: vec![],
-            blank: vec![],
-        };
         let named = |lost: &[BrokerId]| {
-            let described = described_partition(&image, &partition, lost);
+            let described = described_partition(&image, &led_by(1), lost);
             (described.leader_id.0, described.error_code, described.leader_epoch)
         };
         assert_eq!(named(&[2]), (1, 0, 3));
