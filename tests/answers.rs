@@ -15,6 +15,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable};
+use std::time::{Duration, Instant};
 use support::broker::Broker;
 use support::port::Port;
 use support::wire::{Wire, batch, batch_of, text};
@@ -23,6 +24,7 @@ const TOPIC: &str = "answered";
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
+const NOT_COORDINATOR: i16 = 16;
 const INVALID_REQUIRED_ACKS: i16 = 21;
 const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
@@ -247,4 +249,14 @@ fn a_follower_is_heard_by_the_listener_of_brokers_alone() {
         let answer = Wire::connect(address).call(17, &request);
         assert_eq!(answer.responses[0].partitions[0].error_code, code, "{address}");
     }
+}
+
+#[test]
+fn a_join_is_refused_at_once_where_there_are_no_groups_yet() {
+    let (_broker, mut wire, _) = begin(&[]);
+    let begun = Instant::now();
+    let join = JoinGroupRequest::default().with_group_id(GroupId(text("g"))).with_session_timeout_ms(10_000);
+    assert_eq!(wire.call(0, &join).error_code, NOT_COORDINATOR);
+    // Who waits for an election does so for a second.
+    assert!(begun.elapsed() < Duration::from_secs(1));
 }

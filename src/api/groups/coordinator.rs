@@ -6,11 +6,14 @@ use crate::api::merged::first_of_each;
 use crate::api::metadata::OFFSETS_TOPIC;
 use crate::api::{Api, Reply, auto_create};
 use crate::cluster::Image;
+use crate::cluster::controller::CreateTopics;
 use crate::coordinator::group::hash;
 use crate::types::{self, ErrorCode};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -18,6 +21,8 @@ const TRANSACTION: i8 = 1;
 const SEVERAL: i16 = 4;
 /// From here on there is room for a message.
 const MESSAGES: i16 = 1;
+/// The longest that a member waits for its coordinator to hear of its election and to load the group.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Where a key's coordinator is, or why it has none.
 struct Located {
@@ -100,10 +105,28 @@ fn coordinator_of(image: &Image, group: &str) -> Option<types::BrokerId> {
     topic.partition(hash::partition_of(group, topic.partition_count()))?.leader
 }
 
-/// Whether this broker coordinates the group, or will as soon as it knows of its election.
-pub(super) fn is_due_here(cx: &Context, group: &str) -> bool {
-    let image = cx.image();
-    image.topics.by_name(OFFSETS_TOPIC).is_none() || coordinator_of(&image, group) == Some(cx.node.id)
+/// Where this broker coordinates the group, waits until it has loaded it. Another broker may have told the client so before
+/// this one has heard of it; clients that are refused then stay away for seconds.
+pub(super) async fn settled(cx: &Context, group: &str) {
+    let settled = async {
+        if cx.image().topics.by_name(OFFSETS_TOPIC).is_none() {
+            catch_up(cx).await;
+        }
+        if coordinator_of(&cx.image(), group) == Some(cx.node.id) {
+            cx.node.groups.settled(group, SETTLING).await;
+        }
+    };
+    // Whoever has waited long enough finds out what the matter is by asking.
+    let _ = timeout(SETTLING, settled).await;
+}
+
+/// Brings what this broker knows up to what the controller has decided: to make no topics changes nothing, and is answered
+/// once the answer's image is here.
+async fn catch_up(cx: &Context) {
+    let nothing = CreateTopics { topics: vec![], validate_only: true };
+    if let Err(code) = cx.node.metadata.submit(nothing).await {
+        tracing::debug!(%code, "the controller does not say what there is");
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! JoinGroup, SyncGroup, Heartbeat, LeaveGroup.
 
-use super::coordinator::is_due_here;
-use super::{ask, code, copied, string, text};
+use super::{ask, code, coordinator, copied, string, text};
 use crate::api::context::Context;
 use crate::api::{Api, Reply};
 use crate::coordinator::group::command::*;
@@ -23,10 +22,6 @@ const JOIN_SKIP_ASSIGNMENT: i16 = 9;
 const SYNC_PROTOCOL: i16 = 5;
 /// LeaveGroup: from here on several members leave at once.
 const LEAVE_SEVERAL: i16 = 3;
-
-/// A broker may say who coordinates before that one has heard of it. Clients that are refused then stay away for seconds, so the
-/// first to join waits for so long.
-const SETTLING: Duration = Duration::from_secs(1);
 
 fn millis(ms: i32) -> Duration {
     Duration::from_millis(ms.max(0) as u64)
@@ -51,9 +46,7 @@ impl Api for JoinGroupRequest {
             can_skip_assignment: version >= JOIN_SKIP_ASSIGNMENT,
             reason: self.reason.as_ref().map(string),
         };
-        if is_due_here(&cx, &join.group) {
-            cx.node.groups.settled(&join.group, SETTLING).await;
-        }
+        coordinator::settled(&cx, &join.group).await;
         ask(&cx, |groups| async move { groups.join(join).await }, move |reply| joined(version, reply)).await
     }
 
