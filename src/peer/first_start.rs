@@ -126,12 +126,16 @@ impl FirstStart {
         if !silent.is_empty() {
             return Some(format!("no answer from {}", silent.join(", ")));
         }
-        let is_twin = |known: &Known| known.node == self.me.address.node && known.member != self.me.member;
-        let twin = controllers.iter().find(|(_, known)| is_twin(known));
+        let me = (self.me.address.node, self.me.member);
+        let all = || controllers.iter().map(|(_, known)| (known.node, known.member)).chain([me]);
+        let has_twin = |(_, known): &&Controller<'_>| {
+            all().any(|(node, member)| node == known.node && member != known.member)
+        };
+        let twin = controllers.iter().rev().find(has_twin);
         twin.map(|(at, known)| {
+            let node = known.node;
             format!(
-                "another process is node {} too, at {at}; two nodes must not have the same node.id",
-                known.node
+                "several processes are node {node}, one of them at {at}; no two may have the same node.id"
             )
         })
     }
@@ -312,7 +316,11 @@ mod tests {
     fn who_is_not_at_its_own_address_begins_nothing() {
         let twin = Some(Known { member: 999, ..empty(1).unwrap() });
         let Ok(Step::Wait(why)) = node(1).told(&[twin, empty(2), empty(3)]) else { panic!("no wait") };
-        assert!(why.starts_with("another process is node 1 too, at h:1;"), "{why}");
+        assert!(why.starts_with("several processes are node 1, one of them at h:1;"), "{why}");
+        let unnamed = FirstStart { voters: (1..=3).map(|id| (None, at(id))).collect(), ..node(1) };
+        let twin = Some(Known { member: 999, ..empty(2).unwrap() });
+        let Ok(Step::Wait(why)) = unnamed.told(&[empty(1), empty(2), twin]) else { panic!("no wait") };
+        assert!(why.starts_with("several processes are node 2, one of them at h:3;"), "{why}");
     }
 
     #[test]
