@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::disk::{Disk, File, Open, out_of_descriptors};
+use crate::sync::Mutex;
 
 /// Open files by path, the least recently used closed first. A file in someone's hands stays valid when it leaves
 /// the cache: it closes with its last `Arc`. Whoever removes or renames a path calls [`FileCache::forget`] after it.

@@ -13,10 +13,10 @@ pub use txn::{Aborted, collect_aborted};
 
 use std::io::{self, IoSlice};
 
-use parking_lot::RwLock;
 use thiserror::Error;
 
 use crate::disk::File;
+use crate::sync::RwLock;
 
 /// Why an index cannot be used.
 #[derive(Debug, Error)]

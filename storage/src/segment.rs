@@ -9,15 +9,14 @@ pub(crate) mod scan;
 pub(crate) mod slot;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
 
 use crate::batch::BatchHeader;
 use crate::disk::{File, Open};
 use crate::index::{AbortedTxn, Index, IndexError, OffsetEntry, TimeEntry};
 use crate::log::Offset;
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
 
 use directory::Directory;
 use names::{LOG, OFFSET_INDEX, TIME_INDEX, TXN_INDEX, file_name};

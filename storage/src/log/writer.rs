@@ -3,16 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::Ordering;
 
 use crate::disk::out_of_descriptors;
 use crate::epochs::EpochCache;
 use crate::producers::Producers;
 use crate::segment::Segment;
 use crate::segment::directory::Directory;
+use crate::sync::{ArcSwap, AtomicBool, Mutex, RwLock};
 
 use super::active::Active;
 use super::error::LogError;

@@ -4,10 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::disk::{Disk, Entry, File, Open, create_dir_durably, parent};
 use crate::files::FileCache;
+use crate::sync::RwLock;
 
 use crate::log::LogEnv;
 

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::Mutex;
-
 use crate::log::Offset;
+use crate::sync::Mutex;
 
 /// Batches remembered: enough for followers and consumers that are a moment behind.
 const KEPT: usize = 32;

@@ -3,11 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::disk::{File, Open};
 use crate::index::{self, Entry, Index, IndexError};
 use crate::log::Offset;
+use crate::sync::RwLock;
 
 use super::directory::{Directory, if_exists};
 use super::names::file_name;
