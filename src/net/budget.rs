@@ -52,6 +52,11 @@ impl Budgets {
     pub fn of(&self, api_key: i16) -> &Budget {
         if api_key == ApiKey::Produce as i16 { &self.produce } else { &self.reserve }
     }
+
+    /// Of what is received before it is known what it is: batches, if it is much.
+    pub fn ahead(&self) -> &Budget {
+        &self.produce
+    }
 }
 
 impl Budget {
@@ -114,9 +119,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Charge {
+    pub fn is_nothing(&self) -> bool {
+        self.taken.is_none() && self.overdrawn.is_none()
+    }
+
     /// Given back when nobody holds it any more; `None` of nothing.
     pub fn hold(self) -> Option<Hold> {
-        (self.taken.is_some() || self.overdrawn.is_some()).then(|| Arc::new(self) as Hold)
+        (!self.is_nothing()).then(|| Arc::new(self) as Hold)
     }
 
     fn add(&mut self, permit: OwnedSemaphorePermit, units: u32) {

@@ -1,14 +1,16 @@
 //! Takes frames off a connection.
 //!
-//! Small frames are received into a common buffer, many per system call, and sliced off it; there is none while nothing
-//! is being received. A frame that does not fit gets a buffer of its own, which grows as its bytes arrive, so that a length that is only
-//! claimed costs no memory.
+//! Frames are received into a common buffer, many per system call, and sliced off it; there is none while nothing
+//! is being received. It is small, and larger while a client sends faster than it is read: then batches of the usual size
+//! arrive several at a time. A frame that does not fit gets a buffer of its own, which grows as its bytes arrive, so that
+//! a length that is only claimed costs no memory.
 
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, timeout};
@@ -18,8 +20,13 @@ use crate::seam::net::ReadHalf;
 use crate::wire::codec::body_limit;
 use crate::wire::header::PEER_KEYS;
 
-/// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
+/// Up to this the common buffer, and so a frame with its length, is not charged to the budget.
 const COMMON: usize = 16 * 1024;
+/// The common buffer of a client that sends little: what is allocated anew for each request should still be in the cache.
+const LITTLE: usize = 4 * 1024;
+/// Up to this the common buffer grows, charged to the budget, while each read fills it. The receive buffer of a socket
+/// holds about as much.
+const AHEAD: usize = 128 * 1024;
 /// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or what [`PROVEN`] allows.
 const GROWTH: usize = 2;
 /// Up to this a client is believed that it sends another frame as large as its largest so far: no growing, no copying. Only
@@ -32,6 +39,10 @@ const QUEUE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Reader {
     common: BytesMut,
+    /// What the common buffer is to hold, from [`LITTLE`] to [`AHEAD`].
+    size: usize,
+    /// For what it may hold beyond [`COMMON`].
+    ahead: Charge,
     /// `socket.request.max.bytes`
     max_frame: usize,
     /// The largest frame received so far, up to [`PROVEN`].
@@ -70,18 +81,35 @@ pub(super) enum ReadError {
 
 impl Reader {
     pub fn new(max_frame: usize, for_peers: bool) -> Reader {
-        Reader { common: BytesMut::new(), max_frame, proven: 0, for_peers }
+        Reader {
+            common: BytesMut::new(),
+            size: LITTLE,
+            ahead: Charge::default(),
+            max_frame,
+            proven: 0,
+            for_peers,
+        }
     }
 
     /// The next frame if it is here already.
     pub fn buffered(&mut self) -> Result<Option<Bytes>, ReadError> {
         match self.claimed()? {
-            Some(Claim { len, .. }) if self.common.len() >= 4 + len => {
+            Some(Claim { len, api_key }) if self.common.len() >= 4 + len => {
                 self.common.advance(4);
-                Ok(Some(self.common.split_to(len).freeze()))
+                let frame = self.common.split_to(len);
+                Ok(Some(self.apart(frame, api_key)))
             }
             _ => Ok(None),
         }
+    }
+
+    /// The frame as it is handed out. Batches are written and gone; what keeps a part of another request must not keep
+    /// a large buffer with it.
+    fn apart(&self, frame: BytesMut, api_key: i16) -> Bytes {
+        if !self.ahead.is_nothing() && api_key != ApiKey::Produce as i16 {
+            return Bytes::copy_from_slice(&frame);
+        }
+        frame.freeze()
     }
 
     /// Receives the next frame, without its length, and what it is charged. Loses nothing if cancelled before a big frame has begun; a
@@ -95,8 +123,10 @@ impl Reader {
             if let Some(frame) = self.buffered()? {
                 return Ok((frame, Charge::default()));
             }
-            if self.common.len() < COMMON {
-                self.fill(socket).await?;
+            if self.common.len() < self.size {
+                self.fill(socket, budgets).await?;
+            } else if self.grow(budgets)? {
+                continue;
             } else if let Some(Claim { len, api_key }) = self.claimed()? {
                 return self.big(socket, budgets.of(api_key), len).await;
             }
@@ -123,13 +153,49 @@ impl Reader {
         }
     }
 
-    async fn fill(&mut self, socket: &mut ReadHalf<'_>) -> Result<(), ReadError> {
-        if self.common.is_empty() {
-            self.common = BytesMut::new();
+    async fn fill(&mut self, socket: &mut ReadHalf<'_>, budgets: &Budgets) -> Result<(), ReadError> {
+        let is_new = self.common.is_empty();
+        if is_new {
+            (self.common, self.ahead) = (BytesMut::new(), Charge::default());
             socket.readable().await?;
+            // Nobody waits for room to read ahead.
+            if self.size > COMMON && !budgets.ahead().try_raise(&mut self.ahead, self.size) {
+                self.size = COMMON;
+            }
         }
-        self.common.reserve(COMMON - self.common.len());
-        receive(socket, &mut self.common, COMMON).await
+        self.common.reserve(self.size - self.common.len());
+        receive(socket, &mut self.common, self.size).await?;
+        if is_new {
+            self.suit(budgets)?;
+        }
+        Ok(())
+    }
+
+    /// Suits the size of the buffer to what the first read into it has brought: all that it could hold, or little.
+    fn suit(&mut self, budgets: &Budgets) -> Result<(), ReadError> {
+        let got = self.common.len();
+        if got < self.size / 4 {
+            self.size = LITTLE.max(self.size / 2);
+        } else if got == self.size {
+            self.grow(budgets)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the buffer larger if the frame at its front may fit then, and there is room.
+    fn grow(&mut self, budgets: &Budgets) -> Result<bool, ReadError> {
+        // What nodes say to each other may be kept for long: never in a large buffer.
+        let largest = if self.for_peers { COMMON } else { AHEAD };
+        let fits = self.claimed()?.is_some_and(|claim| 4 + claim.len <= largest);
+        let larger = largest.min(2 * self.size);
+        if !fits || larger == self.size {
+            return Ok(false);
+        }
+        let has_room = larger <= COMMON || budgets.ahead().try_raise(&mut self.ahead, larger);
+        if has_room {
+            self.size = larger;
+        }
+        Ok(has_room)
     }
 
     /// Receives a frame that has filled the common buffer, which becomes its own and grows.
@@ -156,6 +222,7 @@ impl Reader {
             patient(room, budget, step).await.ok_or(ReadError::Slow { len })??;
         }
         self.proven = self.proven.max(len.min(PROVEN));
+        (self.size, self.ahead) = (LITTLE, Charge::default());
         Ok((frame.freeze(), charge))
     }
 }
