@@ -106,7 +106,7 @@ impl Broker {
         let lane = MetadataLane::start(&parts, loaded.cluster_id).await?;
         // A controller is reached by its own listener.
         let for_nodes = if config.roles.controller { "" } else { &*config.inter_broker_listener_name };
-        let front = Front::new(lane.running().service.clone(), for_nodes);
+        let front = Arc::new(Front::new(lane.running().service.clone(), for_nodes));
         for listener in listeners {
             let listener = if listener.name() == for_nodes { listener.for_peers() } else { listener };
             let front = front.clone();

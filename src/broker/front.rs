@@ -13,19 +13,18 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way in for every connection.
-#[derive(Clone)]
 pub struct Front {
     peers: Service,
     /// The listener by which other nodes reach this one, if it has none for that alone.
-    for_nodes: Arc<str>,
-    node: Arc<OnceLock<Arc<Node>>>,
-    is_open: Arc<watch::Sender<bool>>,
+    for_nodes: Box<str>,
+    node: OnceLock<Arc<Node>>,
+    is_open: watch::Sender<bool>,
 }
 
 impl Front {
     pub fn new(peers: Service, for_nodes: &str) -> Front {
-        let is_open = Arc::new(watch::Sender::new(false));
-        Front { peers, for_nodes: for_nodes.into(), node: Arc::default(), is_open }
+        let is_open = watch::Sender::new(false);
+        Front { peers, for_nodes: for_nodes.into(), node: OnceLock::new(), is_open }
     }
 
     /// From now on clients are served by `node`.
@@ -35,9 +34,9 @@ impl Front {
         }
     }
 
-    pub async fn call(self, peer: Arc<Peer>, frame: Frame) -> Outgoing {
+    pub async fn call(self: Arc<Self>, peer: Arc<Peer>, frame: Frame) -> Outgoing {
         if PEER_KEYS.contains(&frame.header.api_key) {
-            return match peer.listener == self.for_nodes {
+            return match *peer.listener == *self.for_nodes {
                 true => self.peers.serve(peer, frame).await,
                 false => Outgoing::Close("the API is not served here"),
             };

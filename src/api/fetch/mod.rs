@@ -48,7 +48,7 @@ impl Api for FetchRequest {
             Reader::Follower { .. } if cx.is_among_brokers() => (&cx.node.follower_sessions, i32::MAX),
             _ => (&cx.node.fetch_sessions, cx.node.config.fetch_max_bytes),
         };
-        let mode = match sessions.resolve(&asked, fresh_id(), cx.now().mono) {
+        let mode = match sessions.resolve(&asked, fresh_id, cx.now().mono) {
             Ok(mode) => mode,
             Err(code) => return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), code))),
         };

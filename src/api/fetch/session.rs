@@ -126,13 +126,18 @@ impl Sessions {
         }
     }
 
-    /// Finds, makes or ends the session of a request. `fresh_id` is a random positive number.
-    pub fn resolve(&self, asked: &Asked, fresh_id: i32, now: Mono) -> Result<Mode, ErrorCode> {
+    /// Finds, makes or ends the session of a request. `fresh_id` makes a random positive number.
+    pub fn resolve(
+        &self,
+        asked: &Asked,
+        fresh_id: impl FnOnce() -> i32,
+        now: Mono,
+    ) -> Result<Mode, ErrorCode> {
         match asked.epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
                 self.inner.lock().remove(&asked.session_id);
                 let session =
-                    (asked.epoch == INITIAL_EPOCH).then(|| self.make(asked, fresh_id, now)).flatten();
+                    (asked.epoch == INITIAL_EPOCH).then(|| self.make(asked, fresh_id(), now)).flatten();
                 Ok(session.map_or(Mode::Full, Mode::New))
             }
             _ => self.resume(asked, now),
@@ -287,17 +292,17 @@ mod tests {
     }
 
     fn open(sessions: &Sessions, id: i32, now: Mono) -> bool {
-        matches!(sessions.resolve(&asked(0, 0, &[0, 1]), id, now), Ok(Mode::New(_)))
+        matches!(sessions.resolve(&asked(0, 0, &[0, 1]), || id, now), Ok(Mode::New(_)))
     }
 
     #[test]
     fn a_session_counts_its_epochs() {
         let sessions = Sessions::new(10);
         assert!(open(&sessions, 9, at(0)));
-        assert!(matches!(sessions.resolve(&asked(9, 1, &[]), 1, at(1)), Ok(Mode::Incremental(_))));
-        let again = sessions.resolve(&asked(9, 1, &[]), 1, at(1)).err();
+        assert!(matches!(sessions.resolve(&asked(9, 1, &[]), || 1, at(1)), Ok(Mode::Incremental(_))));
+        let again = sessions.resolve(&asked(9, 1, &[]), || 1, at(1)).err();
         assert_eq!(again, Some(ErrorCode::InvalidFetchSessionEpoch));
-        let unknown = sessions.resolve(&asked(8, 1, &[]), 1, at(1)).err();
+        let unknown = sessions.resolve(&asked(8, 1, &[]), || 1, at(1)).err();
         assert_eq!(unknown, Some(ErrorCode::FetchSessionIdNotFound));
     }
 
@@ -305,8 +310,8 @@ mod tests {
     fn a_final_epoch_ends_it() {
         let sessions = Sessions::new(10);
         open(&sessions, 9, at(0));
-        assert!(matches!(sessions.resolve(&asked(9, -1, &[0]), 1, at(1)), Ok(Mode::Full)));
-        assert!(sessions.resolve(&asked(9, 1, &[]), 1, at(1)).is_err());
+        assert!(matches!(sessions.resolve(&asked(9, -1, &[0]), || 1, at(1)), Ok(Mode::Full)));
+        assert!(sessions.resolve(&asked(9, 1, &[]), || 1, at(1)).is_err());
     }
 
     #[test]
@@ -314,8 +319,8 @@ mod tests {
         let sessions = Sessions::new(10);
         open(&sessions, 9, at(0));
         let all = Asked { forgotten: vec![key(0), key(1)], ..asked(9, 1, &[]) };
-        assert!(matches!(sessions.resolve(&all, 1, at(1)), Ok(Mode::Full)));
-        assert!(sessions.resolve(&asked(9, 2, &[]), 1, at(1)).is_err());
+        assert!(matches!(sessions.resolve(&all, || 1, at(1)), Ok(Mode::Full)));
+        assert!(sessions.resolve(&asked(9, 2, &[]), || 1, at(1)).is_err());
     }
 
     #[test]
@@ -324,7 +329,7 @@ mod tests {
         assert!(open(&sessions, 1, at(0)));
         assert!(!open(&sessions, 2, at(119)));
         assert!(open(&sessions, 3, at(120)));
-        assert!(sessions.resolve(&asked(1, 1, &[]), 9, at(120)).is_err());
+        assert!(sessions.resolve(&asked(1, 1, &[]), || 9, at(120)).is_err());
     }
 
     #[test]
@@ -332,10 +337,10 @@ mod tests {
         let sessions = Sessions { most_partitions: 5, ..Sessions::new(10) };
         assert!(open(&sessions, 1, at(0)) && open(&sessions, 2, at(0)));
         assert!(!open(&sessions, 3, at(1)), "no room");
-        let moved_and_more = sessions.resolve(&asked(1, 1, &[0, 1, 2]), 9, at(1));
+        let moved_and_more = sessions.resolve(&asked(1, 1, &[0, 1, 2]), || 9, at(1));
         assert!(matches!(moved_and_more, Ok(Mode::Incremental(_))));
         drop(moved_and_more);
-        let outgrown = sessions.resolve(&asked(2, 1, &[0, 2]), 9, at(1)).err();
+        let outgrown = sessions.resolve(&asked(2, 1, &[0, 2]), || 9, at(1)).err();
         assert_eq!(outgrown, Some(ErrorCode::FetchSessionIdNotFound));
         assert!(open(&sessions, 4, at(2)), "what has ended has made room");
         assert!(open(&sessions, 5, at(122)) && sessions.room() > 0, "what is idle makes room");
