@@ -1,12 +1,13 @@
 """What clients feel of three nodes when one goes: Drave, then Apache Kafka, through the same mishaps.
 
-usage: failover.py DRAVE [KAFKA_HOME]
+DRAVE is the binary, KAFKA_HOME an unpacked Apache Kafka. FILE gets what was acknowledged around a leader's death, bucket by
+bucket, which `drave-bench report` draws. Needs confluent-kafka (librdkafka).
 
-DRAVE is the binary, KAFKA_HOME an unpacked Apache Kafka. Needs confluent-kafka (librdkafka). One idempotent producer sends a
-record a millisecond in turn to PARTITIONS partitions (three replicas, acks=all); a gap is the time between two acknowledgements
-of one partition. In the end everything is read back and compared with what was acknowledged.
+One idempotent producer sends a record a millisecond in turn to PARTITIONS partitions (three replicas, acks=all); a gap is the
+time between two acknowledgements of one partition. In the end everything is read back and compared with what was acknowledged.
 """
 
+import argparse
 import collections
 import json
 import logging
@@ -27,6 +28,8 @@ TOPIC, PARTITIONS, NODES = "failover", 6, (1, 2, 3)
 PORT = 19700
 # Seconds. Kafka's patience with a silent node is 9 s.
 STANDS_STILL, STAYS_AWAY, PATIENCE = 15, 12, 120
+# What --trace writes: the mishap, a bucket in ms, and the seconds before and after.
+TRACED, BUCKET_MS, BEFORE, AFTER = "a leader killed", 100, 2, 14
 BOOTSTRAP = ",".join(f"localhost:{PORT + node}" for node in NODES)
 CLIENT = {"bootstrap.servers": BOOTSTRAP, "socket.timeout.ms": 1500, "reconnect.backoff.max.ms": 200}
 QUIET = logging.getLogger("librdkafka")
@@ -102,7 +105,7 @@ class Producer(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.acknowledged, self.failed, self.ended = {}, [], threading.Event()
-        self.last, self.gaps = {}, collections.Counter()
+        self.last, self.gaps, self.times = {}, collections.Counter(), []
 
     def run(self):
         producer = confluent_kafka.Producer({**CLIENT, "enable.idempotence": True, "linger.ms": 0}, logger=QUIET)
@@ -127,6 +130,13 @@ class Producer(threading.Thread):
         self.acknowledged[number] = (partition, got.offset())
         self.gaps[partition] = max(self.gaps[partition], now - self.last.get(partition, now))
         self.last[partition] = now
+        self.times.append(now)
+
+    def trace(self, zero):
+        """Seconds before or after `zero` at which a bucket begins, and how many were acknowledged in it."""
+        counted = collections.Counter(int((one - zero) * 1000 // BUCKET_MS) for one in self.times)
+        buckets = range(-BEFORE * 1000 // BUCKET_MS, AFTER * 1000 // BUCKET_MS)
+        return [(bucket * BUCKET_MS / 1000, counted[bucket]) for bucket in buckets]
 
     def gap(self, partitions):
         return round(1000 * max((self.gaps[partition] for partition in partitions), default=0))
@@ -196,7 +206,7 @@ def measure(name, program, folder):
         until("three nodes", lambda: len(admin.list_topics(timeout=2).brokers) == len(NODES))
         admin.create_topics([NewTopic(TOPIC, PARTITIONS, len(NODES))])[TOPIC].result(PATIENCE)
         until("all in sync", in_sync)
-        producer, rows = Producer(), {}
+        producer, rows, begun = Producer(), {}, {}
         producer.start()
         for what, mishap, wants_controller in MISHAPS:
             until("an acknowledgement of each partition", lambda: len(producer.last) == PARTITIONS)
@@ -204,6 +214,7 @@ def measure(name, program, folder):
             print(f"{name}: {what}", file=sys.stderr)
             node, led = choose(wants_controller)
             producer.gaps.clear()
+            begun[what] = time.monotonic()
             mishap(cluster, node)
             back = time.monotonic()
             until("all in sync", in_sync)
@@ -215,7 +226,7 @@ def measure(name, program, folder):
         producer.join(PATIENCE)
         lost, doubled = lost_and_found(producer)
         total = {"acknowledged": len(producer.acknowledged), "failed": len(producer.failed), "lost": lost, "doubled": doubled}
-        return {"gaps, ms": rows, "records": total}
+        return {"gaps, ms": rows, "records": total, "trace": producer.trace(begun[TRACED])}
     finally:
         cluster.stop()
 
@@ -240,18 +251,28 @@ def table(results):
         print(f"{name}: {json.dumps(result['records'])}")
 
 
-def main(drave, kafka=None):
+def write_trace(results, file):
+    systems = {name: result["trace"] for name, result in results.items()}
+    file.write_text(json.dumps({"mishap": TRACED, "bucket_ms": BUCKET_MS, "systems": systems}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("drave", metavar="DRAVE")
+    parser.add_argument("kafka", metavar="KAFKA_HOME", nargs="?", type=pathlib.Path)
+    parser.add_argument("--trace", metavar="FILE", type=pathlib.Path)
+    given = parser.parse_args()
     results = {}
-    programs = {"Drave": lambda folder: [drave]}
-    if kafka:
-        programs["Apache Kafka"] = lambda folder: kafka_program(pathlib.Path(kafka), folder)
+    programs = {"Drave": lambda folder: [given.drave]}
+    if given.kafka:
+        programs["Apache Kafka"] = lambda folder: kafka_program(given.kafka, folder)
     for name, program in programs.items():
         folder = pathlib.Path(tempfile.mkdtemp(prefix="failover-"))
         results[name] = measure(name, program(folder), folder)
         shutil.rmtree(folder)
+    if given.trace:
+        write_trace(results, given.trace)
     table(results)
 
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
-main(*sys.argv[1:])
+main()
