@@ -99,68 +99,55 @@ impl QuorumAdmin {
 
     /// NOT_LEADER_OR_FOLLOWER if there is no leader for long.
     pub async fn describe(&self) -> Result<Described, Refusal> {
-        self.ask(&Question::Describe, ATTEMPT).await.1
+        self.ask(&Question::Describe, ATTEMPT).await
     }
 
     /// Gives a controller that follows a vote, once it has caught up. After REQUEST_TIMED_OUT it may have it, now or later.
     pub async fn add_voter(&self, voter: Voter, limit: Duration) -> Result<(), Refusal> {
         let limit = limit.min(LONGEST);
-        self.change(&Question::Add(voter, limit), limit + ATTEMPT, voter).await
+        self.ask(&Question::Add(voter, limit), limit + ATTEMPT).await
     }
 
     /// Takes a controller's vote away. After REQUEST_TIMED_OUT it may have lost it, now or later.
     pub async fn remove_voter(&self, voter: Voter) -> Result<(), Refusal> {
-        self.change(&Question::Remove(voter), CHANGE + ATTEMPT, voter).await
+        self.ask(&Question::Remove(voter), CHANGE + ATTEMPT).await
     }
 
-    /// A leader that says it is none any more may have begun what it was asked for. If the next one finds that done, it is.
-    async fn change(&self, question: &Question, limit: Duration, voter: Voter) -> Result<(), Refusal> {
-        let (leaders, changed) = self.ask(question, limit).await;
-        match changed {
-            Err(refusal) if leaders > 1 => match self.describe().await {
-                Ok(described) if is_done(refusal.code, &described.voters, voter) => Ok(()),
-                _ => Err(refusal),
-            },
-            changed => changed,
-        }
-    }
-
-    /// The last leader's answer, which may take `limit`, and how many leaders were asked.
+    /// `limit` is what the leader may take.
     async fn ask<A: Serialize + for<'a> Deserialize<'a>>(
         &self,
         question: &Question,
         limit: Duration,
-    ) -> (usize, Result<A, Refusal>) {
+    ) -> Result<A, Refusal> {
         let (question, deadline) = (encode(question), Instant::now() + PATIENCE);
-        let mut leaders = 0;
         loop {
-            let answered = self.attempt(&question, limit).await;
-            leaders += usize::from(answered.is_ok());
-            let answer = answered.map_err(Refusal::from).and_then(|answer| {
-                decode::<Result<A, Refusal>>(&answer).unwrap_or(Err(ErrorCode::UnknownServerError.into()))
-            });
-            match answer {
+            match self.attempt(question.clone(), limit).await {
                 Err(refusal)
                     if refusal.code == ErrorCode::NotLeaderOrFollower && Instant::now() < deadline =>
                 {
                     sleep(PAUSE).await;
                 }
-                answer => return (leaders, answer),
+                answered => return answered,
             }
         }
     }
 
-    /// What whoever is said to lead answers.
-    async fn attempt(&self, question: &Bytes, limit: Duration) -> Result<Bytes, ErrorCode> {
+    async fn attempt<A: for<'a> Deserialize<'a>>(
+        &self,
+        question: Bytes,
+        limit: Duration,
+    ) -> Result<A, Refusal> {
         let status = self.quorum.status().borrow().clone();
         let leader = status.leader.ok_or(ErrorCode::NotLeaderOrFollower)?;
-        match status.voters.get(&leader) {
+        let answer = match status.voters.get(&leader) {
             _ if leader == status.node_id => {
-                timeout(limit, self.answer(question)).await.map_err(|_| ErrorCode::RequestTimedOut)
+                timeout(limit, self.answer(&question)).await.map_err(|_| ErrorCode::RequestTimedOut)?
             }
-            Some(address) => self.members.ask_leader(leader, address, question, limit).await,
-            None => Err(ErrorCode::NotLeaderOrFollower),
-        }
+            Some(address) => self.members.ask_leader(leader, address, &question, limit).await?,
+            None => return Err(ErrorCode::NotLeaderOrFollower.into()),
+        };
+        let answer: Option<Result<A, Refusal>> = decode(&answer);
+        answer.unwrap_or(Err(ErrorCode::UnknownServerError.into()))
     }
 
     /// Answers a question as the leader, which this node perhaps is not.
@@ -214,16 +201,6 @@ impl QuorumAdmin {
             voters: replicas(voters),
             observers: replicas(observers),
         })
-    }
-}
-
-/// Whether a change was refused because it is done: the voter has the vote that it was to be given, or none to be taken.
-fn is_done(refusal: ErrorCode, voters: &[Replica], voter: Voter) -> bool {
-    let votes = voters.iter().any(|one| (one.node, one.directory) == (voter.node, voter.directory));
-    match refusal {
-        ErrorCode::DuplicateVoter => votes,
-        ErrorCode::VoterNotFound => !votes,
-        _ => false,
     }
 }
 
@@ -362,22 +339,6 @@ mod tests {
         let absent = candidate(&members(), voter(4, 41)).unwrap().unwrap_err();
         assert_eq!(absent.code, ErrorCode::RequestTimedOut);
         assert!(absent.why.starts_with("controller 4 with directory AAAAAAAAAAAAAAAAAAAAKQ does not follow"));
-    }
-
-    #[test]
-    fn what_the_leader_before_has_done_is_done() {
-        let votes = |node, directory| {
-            let directory = Uuid::from_u128(directory);
-            let at = (String::from("h"), 9093, -1, -1, -1);
-            let (host, port, log_end, last_fetch, last_caught_up) = at;
-            Replica { node, directory, host, port, log_end, last_fetch, last_caught_up }
-        };
-        let voters = [votes(1, 11), votes(2, 22)];
-        assert!(is_done(ErrorCode::DuplicateVoter, &voters, voter(2, 22)));
-        assert!(!is_done(ErrorCode::DuplicateVoter, &voters, voter(2, 21)), "another directory votes");
-        assert!(is_done(ErrorCode::VoterNotFound, &voters, voter(2, 21)));
-        assert!(!is_done(ErrorCode::VoterNotFound, &voters, voter(1, 11)), "it is the only one");
-        assert!(!is_done(ErrorCode::RequestTimedOut, &voters, voter(1, 11)));
     }
 
     #[test]
