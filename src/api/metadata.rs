@@ -77,8 +77,17 @@ async fn decided(cx: &Context, asked: Option<&[MetadataRequestTopic]>, lost: &[B
             !topics.any(|topic| is_led_by(topic, lost))
         }
     };
+    // Looked at outside of the channel's lock, which each new image waits for.
+    let waiting = async {
+        loop {
+            let image = images.borrow_and_update().clone();
+            if are_decided(&image) || images.changed().await.is_err() {
+                return;
+            }
+        }
+    };
     // Whoever leads still then may have been lost by this broker alone.
-    let _ = timeout(DECISION, images.wait_for(are_decided)).await;
+    let _ = timeout(DECISION, waiting).await;
 }
 
 /// Whether one of `brokers` leads any of the topic's partitions.

@@ -1,9 +1,10 @@
 //! Takes frames off a connection.
 //!
 //! Frames are received into a common buffer, many per system call, and sliced off it; there is none while nothing
-//! is being received. It is small, and larger while a client sends faster than it is read: then batches of the usual size
-//! arrive several at a time. A frame that does not fit gets a buffer of its own, which grows as its bytes arrive, so that
-//! a length that is only claimed costs no memory.
+//! is being received. It is small, and large for one read while a client sends faster than it is read: then batches of the
+//! usual size arrive several at a time. What such a read leaves over moves out of the large buffer, which is never waited
+//! with. A frame that does not fit the small one gets a buffer of its own, which grows as its bytes arrive, so that a
+//! length that is only claimed costs no memory.
 
 use std::io;
 use std::pin::pin;
@@ -20,12 +21,11 @@ use crate::seam::net::ReadHalf;
 use crate::wire::codec::body_limit;
 use crate::wire::header::PEER_KEYS;
 
-/// Up to this the common buffer, and so a frame with its length, is not charged to the budget.
+/// Size of the common buffer, and so of the largest frame (with its length) that is not charged to the budget.
 const COMMON: usize = 16 * 1024;
-/// The common buffer of a client that sends little: what is allocated anew for each request should still be in the cache.
+/// What a client that sends little gets of it: what is allocated anew for each request should still be in the cache.
 const LITTLE: usize = 4 * 1024;
-/// Up to this the common buffer grows, charged to the budget, while each read fills it. The receive buffer of a socket
-/// holds about as much.
+/// What a read brings at most, charged to the budget above [`COMMON`]. The receive buffer of a socket holds about as much.
 const AHEAD: usize = 128 * 1024;
 /// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or what [`PROVEN`] allows.
 const GROWTH: usize = 2;
@@ -39,9 +39,9 @@ const QUEUE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Reader {
     common: BytesMut,
-    /// What the common buffer is to hold, from [`LITTLE`] to [`AHEAD`].
+    /// What the next read into an empty buffer may bring, from [`LITTLE`] to [`AHEAD`].
     size: usize,
-    /// For what it may hold beyond [`COMMON`].
+    /// For a buffer larger than [`COMMON`].
     ahead: Charge,
     /// `socket.request.max.bytes`
     max_frame: usize,
@@ -123,14 +123,59 @@ impl Reader {
             if let Some(frame) = self.buffered()? {
                 return Ok((frame, Charge::default()));
             }
-            if self.common.len() < self.size {
-                self.fill(socket, budgets).await?;
-            } else if self.grow(budgets)? {
-                continue;
+            self.leave_large();
+            if self.common.is_empty() {
+                self.first(socket, budgets).await?;
+            } else if self.common.len() < COMMON {
+                self.common.reserve(COMMON - self.common.len());
+                receive(socket, &mut self.common, COMMON).await?;
             } else if let Some(Claim { len, api_key }) = self.claimed()? {
                 return self.big(socket, budgets.of(api_key), len).await;
             }
         }
+    }
+
+    /// Moves what a large buffer still holds, less than a frame, to one of its size: nobody may wait with a large one.
+    fn leave_large(&mut self) {
+        if !self.ahead.is_nothing() {
+            (self.common, self.ahead) = (BytesMut::from(&*self.common), Charge::default());
+        }
+    }
+
+    /// The first bytes into an empty buffer, which is only there once they are.
+    async fn first(&mut self, socket: &mut ReadHalf<'_>, budgets: &Budgets) -> Result<(), ReadError> {
+        self.common = BytesMut::new();
+        loop {
+            socket.readable().await?;
+            // Nobody waits for room to read ahead.
+            if self.size > COMMON && !budgets.ahead().try_raise(&mut self.ahead, self.size) {
+                self.size = COMMON;
+            }
+            let mut buffer = BytesMut::with_capacity(self.size);
+            match socket.try_read_buf(&mut buffer) {
+                Ok(0) => return Err(ReadError::Eof),
+                Ok(_) => {
+                    self.common = buffer;
+                    return self.suit();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ahead = Charge::default(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Suits the size of the next read to what this one has brought: all that it could, or little. Frames that are larger than
+    /// any read are received by themselves.
+    fn suit(&mut self) -> Result<(), ReadError> {
+        let got = self.common.len();
+        // What nodes say to each other may be kept for long: never in a large buffer.
+        let largest = if self.for_peers { COMMON } else { AHEAD };
+        if got < self.size / 4 {
+            self.size = LITTLE.max(self.size / 2);
+        } else if got >= self.size && self.claimed()?.is_some_and(|claim| 4 + claim.len <= largest) {
+            self.size = largest.min(2 * self.size);
+        }
+        Ok(())
     }
 
     /// What the next frame claims to be, once its prefix is here and is one that we accept.
@@ -151,51 +196,6 @@ impl Reader {
             Some(max) if len > max => Err(ReadError::TooLargeForApi { len, max, api_key }),
             _ => Ok(Some(Claim { len, api_key })),
         }
-    }
-
-    async fn fill(&mut self, socket: &mut ReadHalf<'_>, budgets: &Budgets) -> Result<(), ReadError> {
-        let is_new = self.common.is_empty();
-        if is_new {
-            (self.common, self.ahead) = (BytesMut::new(), Charge::default());
-            socket.readable().await?;
-            // Nobody waits for room to read ahead.
-            if self.size > COMMON && !budgets.ahead().try_raise(&mut self.ahead, self.size) {
-                self.size = COMMON;
-            }
-        }
-        self.common.reserve(self.size - self.common.len());
-        receive(socket, &mut self.common, self.size).await?;
-        if is_new {
-            self.suit(budgets)?;
-        }
-        Ok(())
-    }
-
-    /// Suits the size of the buffer to what the first read into it has brought: all that it could hold, or little.
-    fn suit(&mut self, budgets: &Budgets) -> Result<(), ReadError> {
-        let got = self.common.len();
-        if got < self.size / 4 {
-            self.size = LITTLE.max(self.size / 2);
-        } else if got == self.size {
-            self.grow(budgets)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the buffer larger if the frame at its front may fit then, and there is room.
-    fn grow(&mut self, budgets: &Budgets) -> Result<bool, ReadError> {
-        // What nodes say to each other may be kept for long: never in a large buffer.
-        let largest = if self.for_peers { COMMON } else { AHEAD };
-        let fits = self.claimed()?.is_some_and(|claim| 4 + claim.len <= largest);
-        let larger = largest.min(2 * self.size);
-        if !fits || larger == self.size {
-            return Ok(false);
-        }
-        let has_room = larger <= COMMON || budgets.ahead().try_raise(&mut self.ahead, larger);
-        if has_room {
-            self.size = larger;
-        }
-        Ok(has_room)
     }
 
     /// Receives a frame that has filled the common buffer, which becomes its own and grows.
@@ -222,7 +222,6 @@ impl Reader {
             patient(room, budget, step).await.ok_or(ReadError::Slow { len })??;
         }
         self.proven = self.proven.max(len.min(PROVEN));
-        (self.size, self.ahead) = (LITTLE, Charge::default());
         Ok((frame.freeze(), charge))
     }
 }

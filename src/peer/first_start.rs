@@ -111,10 +111,22 @@ impl FirstStart {
         }
     }
 
+    /// The shared name of all that answered, if that was this node each time: every node may see but itself by it.
+    fn name_of_me_alone<'a>(
+        &self,
+        asked: &'a [Place],
+        controllers: &[Controller<'_>],
+    ) -> Option<&'a HostPort> {
+        let only_me = controllers.iter().all(|(_, known)| known.member == self.me.member);
+        asked.iter().filter(|_| only_me).find_map(|place| place.shared.as_ref())
+    }
+
     /// What has to change before anyone can begin a cluster.
     fn obstacle(&self, asked: &[Place], known: &[Option<Known>]) -> Option<String> {
         let controllers = controllers(asked, known);
-        if let Some(name) = name_of_several(&controllers) {
+        if let Some(name) =
+            name_of_several(&controllers).or_else(|| self.name_of_me_alone(asked, &controllers))
+        {
             // Who has not been started yet may be missing among its addresses: each might begin a cluster of its own.
             return Some(format!(
                 "{name} is the name of several nodes, so that nobody knows who they all are; a cluster begins when \

@@ -3,8 +3,9 @@
 use super::log::{Log, Logs, has_sound_crc};
 use super::replicate::{FOLLOW, FORGET, follow, send};
 use anyhow::{Context, Result, ensure};
+use rustix::net::SendFlags;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -25,6 +26,8 @@ pub async fn serve(mut socket: TcpStream, logs: Arc<Logs>) -> Result<()> {
     let mut buffer = vec![0; RECEIVED_AT_ONCE];
     let (mut from, mut to) = (0, 0);
     let mut waiting: Option<mpsc::UnboundedSender<Waiting>> = None;
+    // Answers to what came together leave together.
+    let mut answers = vec![];
     loop {
         while let Some(len) = frame_len(&buffer[from..to]) {
             let frame = from + 4..from + 4 + len;
@@ -34,7 +37,7 @@ pub async fn serve(mut socket: TcpStream, logs: Arc<Logs>) -> Result<()> {
                 PRODUCE => {
                     let (answer, log, end) = produce(frame, &logs)?;
                     if log.kept.is_empty() {
-                        socket.write_all(&answer).await?;
+                        answers.extend(answer);
                         continue;
                     }
                     if waiting.is_none() {
@@ -45,7 +48,7 @@ pub async fn serve(mut socket: TcpStream, logs: Arc<Logs>) -> Result<()> {
                         waiting.send(Waiting { answer, log, end })?;
                     }
                 }
-                FETCH => fetch(frame, &logs, &mut socket).await?,
+                FETCH => fetch(frame, &logs, &socket).await?,
                 FOLLOW => {
                     let log = logs.create(&frame[2..], &[])?;
                     return follow(socket, log, &buffer[from..to]).await;
@@ -56,6 +59,10 @@ pub async fn serve(mut socket: TcpStream, logs: Arc<Logs>) -> Result<()> {
                 }
                 _ => socket.write_all(&framed(frame, &[0; OTHER_ANSWER])).await?,
             }
+        }
+        if !answers.is_empty() {
+            socket.write_all(&answers).await?;
+            answers.clear();
         }
         buffer.copy_within(from..to, 0);
         (from, to) = (0, to - from);
@@ -76,11 +83,20 @@ fn apart(socket: TcpStream, mut waiting: mpsc::UnboundedReceiver<Waiting>) -> Re
     let socket = socket.into_std()?;
     let mut writer = TcpStream::from_std(socket.try_clone()?)?;
     tokio::spawn(async move {
+        let mut answers = vec![];
         while let Some(Waiting { answer, log, end }) = waiting.recv().await {
+            if !log.kept.iter().all(|kept| *kept.borrow() >= end) {
+                writer.write_all(&answers).await?;
+                answers.clear();
+            }
             for kept in &log.kept {
                 kept.subscribe().wait_for(|kept| *kept >= end).await?;
             }
-            writer.write_all(&answer).await?;
+            answers.extend(answer);
+            if waiting.is_empty() {
+                writer.write_all(&answers).await?;
+                answers.clear();
+            }
         }
         anyhow::Ok(())
     });
@@ -127,7 +143,7 @@ fn varint_len(bytes: &[u8]) -> usize {
 }
 
 /// Sends whole batches from the offset that a Fetch of version 11 asks for.
-async fn fetch(frame: &[u8], logs: &Logs, socket: &mut TcpStream) -> Result<()> {
+async fn fetch(frame: &[u8], logs: &Logs, socket: &TcpStream) -> Result<()> {
     const NAME: usize = 2 + 2 + 4 + 2 + 4 + 4 + 4 + 4 + 1 + 4 + 4 + 4;
     let name = &frame[NAME + 2..NAME + 2 + usize::from(frame[NAME + 1])];
     let at = NAME + 2 + name.len() + 4;
@@ -150,7 +166,10 @@ async fn fetch(frame: &[u8], logs: &Logs, socket: &mut TcpStream) -> Result<()> 
     let mut head = framed(frame, &body);
     let total = head.len() as u32 - 4 + len as u32;
     head[..4].copy_from_slice(&total.to_be_bytes());
-    socket.write_all(&head).await?;
+    // Held back until the file's bytes follow.
+    let held = |socket: &TcpStream| Ok(rustix::net::send(socket, &head, SendFlags::MORE)?);
+    let sent = socket.async_io(Interest::WRITABLE, || held(socket)).await?;
+    ensure!(sent == head.len(), "no room for the head of an answer");
     Ok(send(socket, &log, from, len).await?)
 }
 

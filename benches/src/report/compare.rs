@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_rounds() {
-        let cases: &[(&str, &[f64], &[f64], Option<[f64; 3]>)] = &[
+        type Case<'a> = (&'a str, &'a [f64], &'a [f64], Option<[f64; 3]>);
+        let cases: &[Case<'_>] = &[
             ("a slow round is slow for both", &[2.0, 20.0, 4.0], &[1.0, 10.0, 2.0], Some([2.0, 2.0, 2.0])),
             ("the middle of the ratios", &[1.0, 6.0, 4.0], &[1.0, 2.0, 2.0], Some([2.0, 1.0, 3.0])),
             ("not the ratio of the middles", &[1.0, 2.0, 9.0], &[4.0, 1.0, 3.0], Some([2.0, 0.25, 3.0])),
@@ -152,7 +153,8 @@ mod tests {
     #[test]
     fn goals_are_met_at_their_bound() {
         let (most, least) = (Bound::AtMost(1.5), Bound::AtLeast(1.5));
-        let cases: &[(Bound, Option<&'static str>, &[f64], &[f64], Option<bool>)] = &[
+        type Case<'a> = (Bound, Option<&'static str>, &'a [f64], &'a [f64], Option<bool>);
+        let cases: &[Case<'_>] = &[
             (most, Some("Floor"), &[3.0], &[2.0], Some(true)),
             (most, Some("Floor"), &[3.1], &[2.0], Some(false)),
             (most, Some("Floor"), &[3.1, 2.0, 2.0], &[2.0, 2.0, 2.0], Some(true)),

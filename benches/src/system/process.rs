@@ -26,6 +26,7 @@ impl Process {
         Ok(Process { pid: child.id(), child })
     }
 
+    /// Told to, or killed.
     pub fn end(&mut self, killed: bool) -> Result<()> {
         let signal = if killed { libc::SIGKILL } else { libc::SIGTERM };
         // SAFETY: the child is not waited for yet, so that its id is still its own.
@@ -41,13 +42,23 @@ impl Process {
     /// Waits until somebody accepts connections at `address`.
     pub fn await_listener(&mut self, address: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
+        loop {
             if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("it ended with {status}");
+            }
+            if TcpStream::connect(address).is_ok() {
+                return Ok(());
             }
             anyhow::ensure!(Instant::now() < deadline, "nobody listens on {address} after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Whether it has ended already, or cannot be: there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -9,7 +9,7 @@ use storage::disk::RealDisk;
 use storage::disk::fault::FaultDisk;
 use storage::disk::{Disk, File, FileSlice, Open};
 
-use super::toy::{Client, Toy, request, serve, settings, soon, until};
+use super::toy::{Client, Toy, request, serve, serve_clients, settings, soon, until};
 
 #[tokio::test]
 async fn replies_leave_in_the_order_of_their_requests() {
@@ -64,9 +64,40 @@ async fn thousands_of_pipelined_requests_are_answered() {
     sender.await.unwrap();
 }
 
+/// Of sizes around those of the buffers, so that reads end in all places of a frame.
+#[tokio::test]
+async fn batches_that_come_faster_than_they_are_read_keep_their_bytes_and_order() {
+    let (_server, address) = serve_clients(settings(), &Toy::default());
+    let sizes = [16_700, 9, 4_082, 130_000, 16_370, 70_000, 131_058, 140_000, 33_000, 2];
+    let bodies: Vec<Vec<u8>> = (0..300_usize)
+        .map(|nth| {
+            (0..sizes[nth % sizes.len()]).map(|at| if at == 0 { b'n' } else { (nth + at) as u8 }).collect()
+        })
+        .collect();
+    let all: Vec<u8> = bodies.iter().enumerate().flat_map(|(id, body)| request(id as i32, body)).collect();
+    let (mut input, mut output) = Client::connect(address).await.0.into_split();
+    let sender = tokio::spawn(async move {
+        tokio::io::AsyncWriteExt::write_all(&mut output, &all).await.unwrap();
+        output
+    });
+    for (id, body) in bodies.iter().enumerate() {
+        let mut reply = vec![0; 4 + 4 + body.len()];
+        soon(tokio::io::AsyncReadExt::read_exact(&mut input, &mut reply)).await.unwrap();
+        assert_eq!(reply[4..8], (id as i32).to_be_bytes());
+        assert!(reply[8..] == *body, "the bytes of request {id}");
+    }
+    sender.await.unwrap();
+}
+
 #[tokio::test]
 async fn frames_may_come_in_any_pieces() {
-    let (_server, address) = serve(settings(), &Toy::default());
+    for serve in [serve, serve_clients] {
+        let (_server, address) = serve(settings(), &Toy::default());
+        pieces(address).await;
+    }
+}
+
+async fn pieces(address: std::net::SocketAddr) {
     let mut client = Client::connect(address).await;
     let big: Vec<u8> = (0..300_000_u32).map(|i| if i == 0 { b'n' } else { i as u8 }).collect();
     for (step, body) in [(1, b"n!".to_vec()), (3, vec![b'n'; 17_000]), (7_001, big.clone()), (400_000, big)] {

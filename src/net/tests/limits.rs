@@ -1,11 +1,11 @@
 //! Numbers of connections, and the budget of request bytes.
 
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use std::process::Command;
-
-use super::toy::{Client, Toy, peer_request, request, serve, settings, soon, until};
-use crate::net::Settings;
+use super::toy::{Client, Toy, peer_request, request, serve, serve_clients, settings, soon, until};
+use crate::net::{Server, Settings};
 
 #[tokio::test]
 async fn a_thousand_connections_are_served() {
@@ -146,11 +146,17 @@ async fn claims_without_bytes_cost_nobody_anything() {
 /// Time stands still until nothing else is left to do, then jumps to the next timer: no test waits.
 #[tokio::test(start_paused = true)]
 async fn frames_that_stop_coming_give_way_to_others() {
-    let (server, address) = serve(tight(), &Toy::default());
+    let serves: [fn(Settings, &Toy) -> _; 2] = [serve, serve_clients];
+    for (serve, len) in serves.iter().flat_map(|serve| [(serve, 1_000_000), (serve, 100_000)]) {
+        stopped_frames_give_way(serve(tight(), &Toy::default()), len).await;
+    }
+}
+
+async fn stopped_frames_give_way((server, address): (Server, SocketAddr), len: usize) {
     let mut stuck = Vec::new();
     for _ in 0..20 {
         let mut client = Client::connect(address).await;
-        client.send(&request(1, &waiting(1_000_000))[..20_000]).await;
+        client.send(&request(1, &waiting(len))[..20_000]).await;
         stuck.push(client);
     }
     until(|| server.connections() == 20).await;

@@ -125,7 +125,15 @@ pub fn settings() -> Settings {
 
 /// A server that answers by `toy`, and its address.
 pub fn serve(settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
-    let listener = Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap().for_peers();
+    serve_on(Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap().for_peers(), settings, toy)
+}
+
+/// Likewise, where no brokers come.
+pub fn serve_clients(settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
+    serve_on(Listener::bind("TEST", "127.0.0.1", 0, 64).unwrap(), settings, toy)
+}
+
+fn serve_on(listener: Listener, settings: Settings, toy: &Toy) -> (Server, SocketAddr) {
     let address = listener.local_addr().unwrap();
     let server = Server::new(settings);
     let toy = toy.clone();
