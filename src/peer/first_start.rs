@@ -124,9 +124,7 @@ impl FirstStart {
     /// What has to change before anyone can begin a cluster.
     fn obstacle(&self, asked: &[Place], known: &[Option<Known>]) -> Option<String> {
         let controllers = controllers(asked, known);
-        if let Some(name) =
-            name_of_several(&controllers).or_else(|| self.name_of_me_alone(asked, &controllers))
-        {
+        if let Some(name) = name_of_several(&controllers) {
             // Who has not been started yet may be missing among its addresses: each might begin a cluster of its own.
             return Some(format!(
                 "{name} is the name of several nodes, so that nobody knows who they all are; a cluster begins when \
@@ -137,6 +135,12 @@ impl FirstStart {
         let silent: Vec<String> = silent.map(|(place, _)| place.to_string()).collect();
         if !silent.is_empty() {
             return Some(format!("no answer from {}", silent.join(", ")));
+        }
+        if let Some(name) = self.name_of_me_alone(asked, &controllers) {
+            return Some(format!(
+                "by {name} this node sees only itself, and others may by it too; a cluster begins when \
+                 controller.quorum.voters, or the bootstrap servers, name each controller"
+            ));
         }
         let me = (self.me.address.node, self.me.member);
         let all = || controllers.iter().map(|(_, known)| (known.node, known.member)).chain([me]);
@@ -389,6 +393,9 @@ mod tests {
         assert_eq!(node(1).decide(&places, &[empty(1), empty(1), empty(2)]), Ok(Step::Begin(begun)));
         let silent = node(1).decide(&places, &[empty(1), None, empty(2)]);
         assert_eq!(silent, Ok(Step::Wait("no answer from h:7 (h:9093)".into())));
+        let told = node(1).decide(&places[..2], &[empty(1), empty(1)]);
+        let Ok(Step::Wait(why)) = told else { panic!("no wait") };
+        assert!(why.starts_with("by h:9093 this node sees only itself"), "{why}");
         let mut third = node(3);
         third.voters = vec![];
         let places = [place(1), place(7), Place { node: None, at: at(3), shared: None }];
