@@ -2,12 +2,14 @@
 //!
 //! Frames are received into a common buffer, many per system call, and sliced off it; there is none while nothing
 //! is being received. It is small, and large for one read while a client sends faster than it is read: then batches of the
-//! usual size arrive several at a time. What such a read leaves over moves out of the large buffer, which is never waited
-//! with. A frame that does not fit the small one gets a buffer of its own, which grows as its bytes arrive, so that a
+//! usual size arrive several at a time. The part of a frame that such a read ends with moves out of the large buffer, which is
+//! never waited with. A frame that does not fit the small one gets a buffer of its own, which grows as its bytes arrive, so that a
 //! length that is only claimed costs no memory.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -124,15 +126,18 @@ impl Reader {
                 return Ok((frame, Charge::default()));
             }
             self.leave_large();
-            if self.common.is_empty() {
-                self.first(socket, budgets).await?;
-            } else if self.common.len() < COMMON {
-                self.common.reserve(COMMON - self.common.len());
-                receive(socket, &mut self.common, COMMON).await?;
-            } else if let Some(Claim { len, api_key }) = self.claimed()? {
-                return self.big(socket, budgets.of(api_key), len).await;
+            match self.claimed()? {
+                Some(Claim { len, api_key }) if self.is_big(len) => {
+                    return self.big(socket, budgets.of(api_key), len).await;
+                }
+                _ => self.more(socket, budgets).await?,
             }
         }
+    }
+
+    /// Whether the rest of a frame that has begun is received by itself: it has filled the common buffer, or is believed to.
+    fn is_big(&self, len: usize) -> bool {
+        self.common.len() >= COMMON || len > COMMON && len <= self.proven
     }
 
     /// Moves what a large buffer still holds, less than a frame, to one of its size: nobody may wait with a large one.
@@ -142,37 +147,35 @@ impl Reader {
         }
     }
 
-    /// The first bytes into an empty buffer, which is only there once they are.
-    async fn first(&mut self, socket: &mut ReadHalf<'_>, budgets: &Budgets) -> Result<(), ReadError> {
-        self.common = BytesMut::new();
+    /// One read behind what is there, less than [`COMMON`], into a buffer that is only made once something has come.
+    async fn more(&mut self, socket: &mut ReadHalf<'_>, budgets: &Budgets) -> Result<(), ReadError> {
         loop {
+            if self.common.is_empty() {
+                self.common = BytesMut::new();
+            }
             socket.readable().await?;
             // Nobody waits for room to read ahead.
             if self.size > COMMON && !budgets.ahead().try_raise(&mut self.ahead, self.size) {
                 self.size = COMMON;
             }
-            let mut buffer = BytesMut::with_capacity(self.size);
-            match socket.try_read_buf(&mut buffer) {
-                Ok(0) => return Err(ReadError::Eof),
-                Ok(_) => {
-                    self.common = buffer;
-                    return self.suit();
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ahead = Charge::default(),
-                Err(error) => return Err(error.into()),
+            let had = self.common.len();
+            let room = if had == 0 { self.size } else { self.size.max(COMMON) } - had;
+            self.common.reserve(room);
+            if let Some(got) = receive_now(socket, &mut self.common, had + room).await? {
+                return self.suit(got, room);
             }
+            self.leave_large();
         }
     }
 
-    /// Suits the size of the next read to what this one has brought: all that it could, or little. Frames that are larger than
-    /// any read are received by themselves.
-    fn suit(&mut self) -> Result<(), ReadError> {
-        let got = self.common.len();
+    /// Suits the size of the next read to one that brought `got` of `room`: all that it could, or little. Frames that are larger than
+    /// any read are received by themselves. It shrinks slowly, for what comes in bursts seldom comes in equal ones.
+    fn suit(&mut self, got: usize, room: usize) -> Result<(), ReadError> {
         // What nodes say to each other may be kept for long: never in a large buffer.
         let largest = if self.for_peers { COMMON } else { AHEAD };
         if got < self.size / 4 {
-            self.size = LITTLE.max(self.size / 2);
-        } else if got >= self.size && self.claimed()?.is_some_and(|claim| 4 + claim.len <= largest) {
+            self.size = LITTLE.max(self.size - self.size / 8);
+        } else if got >= room && self.claimed()?.is_some_and(|claim| 4 + claim.len <= largest) {
             self.size = largest.min(2 * self.size);
         }
         Ok(())
@@ -213,7 +216,7 @@ impl Reader {
             let believed = len.min(self.proven);
             room = match believed > GROWTH * room && budget.try_raise(&mut charge, believed) {
                 true => believed,
-                false => len.min(GROWTH * room),
+                false => len.min(COMMON.max(GROWTH * room)),
             };
             let raise = budget.raise(&mut charge, room);
             timeout(QUEUE, raise).await.map_err(|_| ReadError::NoRoom { len })?;
@@ -265,11 +268,25 @@ fn check_length(claimed: i32, max: usize) -> Result<usize, ReadError> {
     }
 }
 
-/// One read into `buf`, up to `full` bytes in all.
-async fn receive(socket: &mut ReadHalf<'_>, buf: &mut BytesMut, full: usize) -> Result<(), ReadError> {
+/// One read into `buf`, up to `full` bytes in all: the bytes that came.
+async fn receive(socket: &mut ReadHalf<'_>, buf: &mut BytesMut, full: usize) -> Result<usize, ReadError> {
     let room = full - buf.len();
     match socket.read_buf(&mut buf.limit(room)).await? {
         0 => Err(ReadError::Eof),
-        _ => Ok(()),
+        got => Ok(got),
     }
+}
+
+/// One read, or `None` if nothing is there to be read.
+async fn receive_now(
+    socket: &mut ReadHalf<'_>,
+    buf: &mut BytesMut,
+    full: usize,
+) -> Result<Option<usize>, ReadError> {
+    let mut read = pin!(receive(socket, buf, full));
+    poll_fn(|cx| match read.as_mut().poll(cx) {
+        Poll::Ready(read) => Poll::Ready(read.map(Some)),
+        Poll::Pending => Poll::Ready(Ok(None)),
+    })
+    .await
 }

@@ -173,20 +173,6 @@ impl ReadHalf<'_> {
             }
         }
     }
-
-    /// The bytes read into the room that `buf` has, 0 at the end, `WouldBlock` if there are none yet.
-    pub fn try_read_buf(&self, buf: &mut bytes::BytesMut) -> io::Result<usize> {
-        match self {
-            ReadHalf::Kernel(half) => half.try_read_buf(buf),
-            ReadHalf::Simulated(stream) => {
-                let (from, to) = (buf.len(), buf.capacity());
-                buf.resize(to, 0);
-                let read = stream.try_read(&mut buf[from..]);
-                buf.truncate(from + *read.as_ref().unwrap_or(&0));
-                read
-            }
-        }
-    }
 }
 
 impl Output<'_> {
