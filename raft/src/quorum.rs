@@ -35,6 +35,8 @@ pub struct Quorum {
     overruled: Overruled,
     pub(crate) addresses: Addresses,
     pub(crate) caught_up: CaughtUp,
+    /// Held by a change of the members for as long as it takes.
+    pub(crate) change: Arc<tokio::sync::Mutex<()>>,
     status: watch::Receiver<Status>,
 }
 
@@ -113,7 +115,8 @@ impl Quorum {
         let keeper =
             Keeper::new(raft.clone(), store.clone(), settings, tell, caught_up.clone(), addresses.clone());
         tokio::spawn(keeper.run());
-        Ok(Quorum { raft, store, incoming: Arc::default(), overruled, addresses, caught_up, status })
+        let (incoming, change) = Default::default();
+        Ok(Quorum { raft, store, incoming, overruled, addresses, caught_up, change, status })
     }
 
     /// Nobody ever wrote to this member's log.

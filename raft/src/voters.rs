@@ -62,6 +62,9 @@ pub enum VotersError {
     NoMajority,
     #[error("another change of the voters is under way")]
     Busy,
+    /// Its first half is committed: it will be done.
+    #[error("the leader fell while it changed the voters, and the next one finishes that")]
+    Begun,
     #[error(transparent)]
     Refused(#[from] ProposeError),
 }
@@ -217,12 +220,38 @@ impl Quorum {
         membership.get_node(&id).cloned().ok_or(VotersError::NotAMember)
     }
 
-    /// On a task of its own: a change has two steps, and whoever waits for it may go in between.
+    /// On a task of its own: a change has two steps, and whoever waits for it may go in between. One at a time, so that
+    /// what this leader has written is known to be of this change.
     async fn change_voters(&self, change: Change, keep_as_learner: bool) -> Result<(), VotersError> {
-        let raft = self.raft.clone();
-        let changing = tokio::spawn(async move { raft.change_membership(change, keep_as_learner).await });
+        let turn = self.change.clone().try_lock_owned().map_err(|_| VotersError::Busy)?;
+        let (raft, before) = (self.raft.clone(), self.raft.metrics().borrow_watched().clone());
+        let changing = tokio::spawn(async move {
+            let changed = raft.change_membership(change, keep_as_learner).await;
+            drop(turn);
+            changed
+        });
         let changed = self.while_leading(async { changing.await.map_err(|_| ProposeError::Stopped) });
-        changed.await?.map(drop).map_err(why)
+        let error = match changed.await? {
+            Ok(_) => return Ok(()),
+            Err(error) => why(error),
+        };
+        Err(half_done(error, &before, &self.raft.metrics().borrow_watched()))
+    }
+}
+
+/// The second step is refused like the first, by a leader that is none any more: what is left of the change tells which it was.
+fn half_done(error: VotersError, before: &Metrics, now: &Metrics) -> VotersError {
+    let (old, committed) = (&before.membership_config, &now.committed_membership_config);
+    let is_joint = committed.membership().get_joint_config().len() > 1;
+    let is_mine = committed.log_id().is_some_and(|id| id.leader_id.term == before.current_term);
+    match error {
+        _ if committed.log_id() > old.log_id() && is_joint && is_mine => VotersError::Begun,
+        VotersError::Refused(ProposeError::NotLeader { .. })
+            if now.membership_config.log_id() != old.log_id() =>
+        {
+            ProposeError::Unknown.into()
+        }
+        error => error,
     }
 }
 

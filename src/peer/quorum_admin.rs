@@ -23,6 +23,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 const LIVES: Duration = Duration::from_secs(3);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Of a change that was begun in an epoch that is over: whoever leads next finishes it.
+const BEGUN: ErrorCode = ErrorCode::FencedLeaderEpoch;
 
 /// What the leader is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,17 @@ enum Question {
     /// Give it a vote, within this time.
     Add(Voter, Duration),
     Remove(Voter),
+}
+
+impl Question {
+    /// Whether a leader that refuses it so has found that it is as it should be.
+    fn is_done(&self, refusal: ErrorCode) -> bool {
+        match self {
+            Question::Describe => false,
+            Question::Add(..) => refusal == ErrorCode::DuplicateVoter,
+            Question::Remove(_) => refusal == ErrorCode::VoterNotFound,
+        }
+    }
 }
 
 /// A controller, and which of its lives is meant.
@@ -105,12 +118,24 @@ impl QuorumAdmin {
     /// Gives a controller that follows a vote, once it has caught up. After REQUEST_TIMED_OUT it may have it, now or later.
     pub async fn add_voter(&self, voter: Voter, limit: Duration) -> Result<(), Refusal> {
         let limit = limit.min(LONGEST);
-        self.ask(&Question::Add(voter, limit), limit + ATTEMPT).await
+        self.change(&Question::Add(voter, limit), limit + ATTEMPT).await
     }
 
     /// Takes a controller's vote away. After REQUEST_TIMED_OUT it may have lost it, now or later.
     pub async fn remove_voter(&self, voter: Voter) -> Result<(), Refusal> {
-        self.ask(&Question::Remove(voter), CHANGE + ATTEMPT).await
+        self.change(&Question::Remove(voter), CHANGE + ATTEMPT).await
+    }
+
+    /// Only of what was begun does the next leader's refusal say that it is done.
+    async fn change(&self, question: &Question, limit: Duration) -> Result<(), Refusal> {
+        let mut has_begun = false;
+        loop {
+            match self.ask(question, limit).await {
+                Err(refusal) if refusal.code == BEGUN => has_begun = true,
+                Err(refusal) if has_begun && question.is_done(refusal.code) => return Ok(()),
+                answered => return answered,
+            }
+        }
     }
 
     /// `limit` is what the leader may take.
@@ -263,6 +288,7 @@ fn why(voter: Voter, error: &VotersError) -> Result<Refusal, Refusal> {
         VotersError::Lags | VotersError::IsElsewhere | VotersError::Refused(_) => {
             Err(refusal(ErrorCode::RequestTimedOut))
         }
+        VotersError::Begun => Err(refusal(BEGUN)),
         VotersError::Votes => Err(refusal(ErrorCode::DuplicateVoter)),
         VotersError::NoVote | VotersError::OnlyVoter => Err(refusal(ErrorCode::VoterNotFound)),
     }

@@ -5,6 +5,7 @@ pub mod committer;
 pub mod consumer;
 pub mod member;
 pub mod producer;
+pub mod voters;
 pub mod wire;
 
 use crate::history::History;

@@ -194,11 +194,21 @@ impl Nemesis {
         if world.rng.one_in(3) {
             self.due.push((end + 1 + world.rng.below(SHORTLY) as u64, Next::LeaveAlone(at)));
         }
-        // What is not the metadata's may be lost altogether.
+        // Disks may be lost altogether.
         if world.rng.one_in(3) && self.may_lack(world, at) {
             world.note(&format!("a disk of machine {} is lost", world.places[at].hardware.id));
             self.lost.insert(at);
             world.wipe(at, OTHER_DIR);
+            self.lose_metadata(world, at);
+        }
+    }
+
+    /// The other disk too, sometimes, if the votes that remain can admit another directory in its place.
+    fn lose_metadata(&mut self, world: &mut World, at: usize) {
+        let id = world.places[at].hardware.id;
+        if !world.setup.takes_votes && world.rng.one_in(2) && world.votes.lose(id.into()) {
+            world.note(&format!("machine {id} is wiped"));
+            world.wipe(at, DIR);
         }
     }
 

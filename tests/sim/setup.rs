@@ -10,17 +10,21 @@ const CONTROLLER: u16 = 9093;
 /// Copies of everything, and how many of them must be in sync.
 pub const REPLICAS: usize = 3;
 pub const MIN_ISR: usize = 2;
+/// The rest are brokers only.
+pub const CONTROLLERS: [i32; 3] = [1, 2, 3];
 
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub nodes: usize,
     /// An acknowledgement waits for the disks.
     pub syncs: bool,
+    /// Votes are taken from controllers that live; otherwise some lose their directories.
+    pub takes_votes: bool,
 }
 
 impl Setup {
     pub fn draw(rng: &mut Rng) -> Setup {
-        Setup { nodes: [3, 3, 3, 4, 5][rng.below(5)], syncs: rng.one_in(2) }
+        Setup { nodes: [3, 3, 3, 4, 5][rng.below(5)], syncs: rng.one_in(2), takes_votes: rng.one_in(2) }
     }
 
     pub fn machines(&self) -> impl Iterator<Item = Machine> + use<> {

@@ -1,7 +1,7 @@
 //! One seed: a cluster begins, works while much goes wrong, is healed, and must then be as if nothing had been.
 
 use crate::client::producer::Producer;
-use crate::client::{Act, Client, admin, committer, consumer, member};
+use crate::client::{Act, Client, admin, committer, consumer, member, voters};
 use crate::history::Counts;
 use crate::nemesis::Nemesis;
 use crate::world::World;
@@ -23,6 +23,8 @@ const HEALING: u64 = 60_000;
 /// The partitions that are written to and read.
 const TOPICS: [(&str, i32); 2] = [("orders", 2), ("events", 1)];
 const COMMITTERS: usize = 2;
+/// Of the quorum.
+const OPERATORS: usize = 1;
 /// Members of one group.
 const MEMBERS: usize = 3;
 
@@ -61,8 +63,11 @@ pub fn tell(seed: u64) -> Outcome {
     });
     assert!(whole, "the cluster does not heal\n{}", world.state());
     act.send_replace(Act::Rest);
-    let finishers = partitions().len() * 2 + COMMITTERS;
-    let whole = world.run_until(HEALING, |world| world.history.finished_clients() == finishers);
+    let finishers = partitions().len() * 2 + COMMITTERS + OPERATORS;
+    let whole = world.run_until(HEALING, |world| {
+        nemesis.restart_ended(world);
+        world.history.finished_clients() == finishers
+    });
     let finished = world.history.finished_clients();
     assert!(whole, "no progress: {finished} of {finishers} clients finished\n{}", world.state());
     world.history.look_begins();
@@ -89,7 +94,11 @@ fn begin(world: &mut World, seed: u64, act: watch::Receiver<Act>) {
         rng: Arc::new(Mutex::new(Rng::new(seed ^ 0x636c_6900))),
         act,
     };
-    world.employ(client, work);
+    let (votes, takes) = (world.votes.clone(), world.setup.takes_votes);
+    world.employ(client, |client| {
+        let operator = voters::run(client.clone(), votes, takes).boxed();
+        work(client).into_iter().chain([operator]).collect()
+    });
     let begun =
         world.run_until(BEGINNING, |world| world.is_whole() && world.history.counts().acknowledged > 0);
     assert!(begun, "the cluster does not begin\n{}", world.state());

@@ -3,6 +3,7 @@
 //! Time goes in steps of a millisecond. In each the network delivers, then every process runs until it has nothing to do.
 
 use crate::client::Client;
+use crate::client::voters::Votes;
 use crate::history::History;
 use crate::invariants::images::Images;
 use crate::invariants::leaders::Leaders;
@@ -33,6 +34,7 @@ pub struct World {
     pub rng: Rng,
     pub history: History,
     pub places: Vec<Place>,
+    pub votes: Votes,
     clients: Option<Process>,
     images: Images,
     leaders: Leaders,
@@ -69,6 +71,7 @@ impl World {
             net: Net::new(seed ^ 0x6e65_7400, trace.clone()),
             history: History::new(time.clone(), trace.clone()),
             places: setup.machines().map(place).collect(),
+            votes: Votes::default(),
             clients: None,
             images: Images::default(),
             leaders: Leaders::default(),

@@ -224,6 +224,36 @@ async fn the_leader_knows_how_far_each_is() {
     assert!(dead.caught_up.unwrap() >= silent, "{dead:?}");
 }
 
+/// Who is told that this is not the leader may ask the next one as if nothing had been.
+#[tokio::test(start_paused = true)]
+async fn whoever_begins_a_change_says_so() {
+    let mut said = vec![];
+    for moment in 0..40 {
+        let (mut trio, leader) = with_learner().await;
+        let changing = quorum(&trio, leader);
+        let change = tokio::spawn(async move { changing.add_voter(4, PATIENCE).await });
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        let next = leader % 3 + 1;
+        quorum(&trio, leader).transfer(next).await;
+        let changed = change.await.unwrap();
+        let next = quorum(&trio, next);
+        until(&next, |status| status.leader_ready && !status.is_changing).await;
+        let votes = next.status().borrow().voters.contains_key(&4);
+        match &changed {
+            Ok(()) | Err(VotersError::Begun) => assert!(votes, "{changed:?} at {moment} ms"),
+            Err(VotersError::Refused(ProposeError::NotLeader { .. })) => {
+                assert!(!votes, "{changed:?} at {moment} ms");
+            }
+            Err(_) => {}
+        }
+        said.push(changed);
+        for id in 1..=4 {
+            trio.crash(id).await;
+        }
+    }
+    assert!(said.contains(&Err(VotersError::Begun)), "no moment is between the two steps: {said:?}");
+}
+
 /// Whenever the leader falls, the next one leaves no half of a change.
 #[tokio::test(start_paused = true)]
 async fn a_change_is_finished_or_has_not_begun() {

@@ -84,15 +84,13 @@ pub async fn elect(client: Client) {
     }
 }
 
-/// Moves partitions to other brokers, now and then.
+/// Moves partitions to other brokers, or prefers other leaders, now and then.
 pub async fn reassign(client: Client, partitions: Vec<(String, i32)>) {
     while client.act() == super::Act::Work {
         client.pause(8_000).await;
         let (topic, partition) = &partitions[client.below(partitions.len())];
-        let mut brokers = client.brokers.clone();
-        while brokers.len() > REPLICAS {
-            brokers.remove(client.below(brokers.len()));
-        }
+        let mut left = client.brokers.clone();
+        let brokers: Vec<_> = (0..REPLICAS).map(|_| left.remove(client.below(left.len()))).collect();
         let wanted = ReassignablePartition::default()
             .with_partition_index(*partition)
             .with_replicas(Some(brokers.into_iter().map(|broker| BrokerId(broker.into())).collect()));
