@@ -40,7 +40,7 @@ pub struct Options {
     /// A short run that shows whether everything works; its figures mean little.
     #[arg(long)]
     quick: bool,
-    /// Only the work whose name begins with one of these, separated by commas; `list` lists it.
+    /// Only the work whose name begins with one of these, separated by commas; one that none has shows all names.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The binary of Drave; built if it is not named.
@@ -58,9 +58,17 @@ pub struct Options {
     /// Where data goes while it is measured.
     #[arg(long, default_value = "target")]
     scratch: PathBuf,
-    /// Where the raw figures go.
-    #[arg(long, default_value = "target/benchmark.json")]
-    out: PathBuf,
+    /// Where the raw figures go; else target/benchmark.json, or target/benchmark-quick.json after a quick run.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+impl Options {
+    /// A quick run does not take the place of one that counts.
+    fn out(&self) -> PathBuf {
+        let own = if self.quick { "target/benchmark-quick.json" } else { "target/benchmark.json" };
+        self.out.clone().unwrap_or_else(|| own.into())
+    }
 }
 
 fn other(text: &str) -> Result<(String, String), String> {

@@ -41,6 +41,9 @@ pub struct Round {
     /// Resident memory over time: seconds, MiB.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<(f64, f64)>,
+    /// Why it came to nothing, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// What a piece of work found, before it is known whose and which round's it is.

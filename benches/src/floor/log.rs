@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Offset of a batch's length, of what its CRC covers, and of its number of records.
 const LENGTH: usize = 8;
@@ -30,6 +31,8 @@ pub struct Log {
     pub appended: watch::Sender<u64>,
     /// Bytes that each of those that must have them has.
     pub kept: Vec<watch::Sender<u64>>,
+    /// What brings them there. They hold the log, and with it the file.
+    keepers: Mutex<JoinSet<Result<()>>>,
 }
 
 impl Logs {
@@ -41,9 +44,11 @@ impl Logs {
         self.open.lock().get(name).cloned()
     }
 
-    /// Lets go of all logs.
+    /// Lets go of all logs. A follower's go when their leader's streams end, and it has forgotten them too.
     pub fn forget(&self) {
-        self.open.lock().clear();
+        for (_, log) in self.open.lock().drain() {
+            log.keepers.lock().abort_all();
+        }
     }
 
     /// The log of this name, which `first` is about to be appended to.
@@ -66,12 +71,14 @@ impl Logs {
             one,
             appended: watch::Sender::new(0),
             kept: (0..keepers).map(|_| watch::Sender::new(0)).collect(),
+            keepers: Mutex::default(),
         });
         for (nth, follower) in self.options.follower.iter().enumerate() {
-            tokio::spawn(replicate::lead(log.clone(), nth, follower.clone(), name.to_vec()));
+            let lead = replicate::lead(log.clone(), nth, follower.clone(), name.to_vec());
+            log.keepers.lock().spawn(lead);
         }
         if self.options.sync {
-            tokio::spawn(replicate::sync(log.clone(), keepers - 1));
+            log.keepers.lock().spawn(replicate::sync(log.clone(), keepers - 1));
         }
         open.insert(name.into(), log.clone());
         Ok(log)

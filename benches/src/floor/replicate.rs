@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// Key of the request that turns a connection into a log's stream; Kafka has none of this number.
 pub const FOLLOW: i16 = i16::MAX;
@@ -13,14 +14,16 @@ pub const FOLLOW: i16 = i16::MAX;
 pub const FORGET: i16 = i16::MAX - 1;
 const RECEIVED_AT_ONCE: usize = 1 << 20;
 
-/// Sends what `log` has, as it comes, to its `nth` follower. Ends with the process: a floor has no failures.
+/// Sends what `log` has, as it comes, to its `nth` follower. Ends when the log is forgotten: a floor has no failures.
 pub async fn lead(log: Arc<Log>, nth: usize, follower: String, name: Vec<u8>) -> Result<()> {
     let mut socket = TcpStream::connect(&follower).await?;
     socket.set_nodelay(true)?;
     let body = [&FOLLOW.to_be_bytes()[..], &name].concat();
     socket.write_all(&[&(body.len() as u32).to_be_bytes()[..], &body].concat()).await?;
     let socket = Arc::new(socket);
-    tokio::spawn(acknowledgements(socket.clone(), log.clone(), nth));
+    // Ends with this.
+    let mut listener = JoinSet::new();
+    listener.spawn(acknowledgements(socket.clone(), log.clone(), nth));
     let mut appended = log.appended.subscribe();
     let mut sent = 0;
     loop {

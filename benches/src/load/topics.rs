@@ -74,6 +74,17 @@ fn await_logs(topic: &str, leaders: &[String], deadline: Instant) -> Result<()> 
     Ok(())
 }
 
+/// How many records the one partition of a new topic has.
+pub fn end(leader: &str, topic: &str) -> Result<i64> {
+    let partition = ListOffsetsPartition::default().with_timestamp(LATEST);
+    let asked = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
+    let answer = Wire::connect(leader)?.ask(LIST_OFFSETS, &request)?;
+    ensure!(all_found(&answer), "{topic} does not say where it ends");
+    let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+    Ok(partition.context("no answer about the partition")?.offset)
+}
+
 fn all_found(answer: &ListOffsetsResponse) -> bool {
     let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     partitions.all(|partition| partition.error_code == 0)
@@ -89,7 +100,7 @@ fn await_leaders(
 ) -> Result<Vec<String>> {
     loop {
         let answer = wire.ask(METADATA, &about(topic))?;
-        if let Some(leaders) = leaders(&answer, partitions, replicas) {
+        if let Some(leaders) = leaders(&answer, topic, partitions, replicas) {
             return Ok(leaders);
         }
         if Instant::now() > deadline {
@@ -104,15 +115,22 @@ pub fn about(topic: &str) -> MetadataRequest {
         .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name(topic)))]))
 }
 
-fn leaders(answer: &MetadataResponse, partitions: i32, replicas: i16) -> Option<Vec<String>> {
-    let mut all = answer.topics.first()?.partitions.iter().collect::<Vec<_>>();
+/// The addresses of all partitions' leaders, if the answer tells of `topic` without an error, and of all replicas in sync.
+pub fn leaders(
+    answer: &MetadataResponse,
+    topic: &str,
+    partitions: i32,
+    replicas: i16,
+) -> Option<Vec<String>> {
+    let about = answer.topics.iter().find(|about| about.name.as_ref() == Some(&name(topic)))?;
+    let mut all = about.partitions.iter().collect::<Vec<_>>();
     all.sort_by_key(|partition| partition.partition_index);
     let whole = all.iter().all(|one| one.isr_nodes.len() == replicas as usize && one.error_code == 0);
     let address = |id| {
         let broker = answer.brokers.iter().find(|broker| broker.node_id == id)?;
         Some(format!("{}:{}", &*broker.host, broker.port))
     };
-    (whole && all.len() == partitions as usize)
+    (about.error_code == 0 && whole && all.len() == partitions as usize)
         .then(|| all.iter().map(|one| address(one.leader_id)).collect())?
 }
 

@@ -54,6 +54,13 @@ impl<'a> Rounds<'a> {
         self.0.iter().copied().filter(move |round| round.system == system)
     }
 
+    /// How many of a system's rounds failed, of how many, and why the first of them did.
+    pub fn failed(&self, system: &str) -> Option<(usize, usize, &'a str)> {
+        let mut why = self.by(system).filter_map(|round| round.failed.as_deref());
+        let first = why.next()?;
+        Some((1 + why.count(), self.by(system).count(), first))
+    }
+
     pub fn figure(&self, system: &str, figure: &str) -> Option<Spread> {
         Spread::of(self.by(system).filter_map(|round| round.figures.get(figure).copied()))
     }
@@ -116,6 +123,7 @@ mod tests {
             figures: BTreeMap::from_iter((value >= 0.0).then(|| ("figure".to_owned(), value))),
             latency: vec![],
             memory: vec![],
+            failed: None,
         };
         let all = |(system, values): &(&str, &[f64])| {
             values.iter().enumerate().map(|(round, value)| one(system, round, *value)).collect::<Vec<_>>()

@@ -28,6 +28,26 @@ const WORKS: &[Work] = &[
         run: RUN,
     },
     Work {
+        id: "failing",
+        row: 3,
+        title: "what fails now and then",
+        columns: &["MB/s"],
+        goals: &[
+            Goal { figure: "MB/s", bound: Bound::AtLeast(2.0), of: Some("Floor") },
+            Goal { figure: "MB/s", bound: Bound::AtLeast(1.0), of: Some("Apache Kafka") },
+            Goal { figure: "MB/s", bound: Bound::AtLeast(1.0), of: None },
+        ],
+        run: RUN,
+    },
+    Work {
+        id: "failing-once",
+        row: 3,
+        title: "what fails once",
+        columns: &["MB/s"],
+        goals: &[Goal { figure: "MB/s", bound: Bound::AtLeast(1.0), of: None }],
+        run: RUN,
+    },
+    Work {
         id: "left-out",
         row: 3,
         title: "what was left out",
@@ -37,7 +57,7 @@ const WORKS: &[Work] = &[
     },
 ];
 
-const BED: Bed = Bed { title: "One node", nodes: 1, overrides: &[], syncs: false, works: WORKS };
+const BED: Bed = Bed { works: WORKS, ..Bed::ONE_NODE };
 
 fn round(work: &str, system: &str, round: usize, figures: [f64; 3]) -> Round {
     let names = ["MB/s", "CPU s/GB", "requests/s"];
@@ -50,7 +70,13 @@ fn round(work: &str, system: &str, round: usize, figures: [f64; 3]) -> Round {
         figures: names.map(str::to_owned).into_iter().zip(figures).collect(),
         latency,
         memory: vec![],
+        failed: None,
     }
+}
+
+fn failed(work: &str, system: &str, number: usize) -> Round {
+    let why = Some("the broker does not answer: timed out\nand more".into());
+    Round { figures: BTreeMap::new(), latency: vec![], failed: why, ..round(work, system, number, [0.0; 3]) }
 }
 
 fn record() -> Record {
@@ -77,6 +103,14 @@ fn record() -> Record {
             round("produce-16k", "Apache Kafka", 2, [225.0, 5.0, 13_500.0]),
             round("produce-256k", "Floor", 0, [1500.0, 0.5, 5700.0]),
             round("produce-256k", "Drave", 0, [1400.0, 0.6, 5300.0]),
+            round("failing", "Floor", 0, [500.0, 0.5, 500.0]),
+            round("failing", "Drave", 0, [1400.0, 0.6, 5300.0]),
+            failed("failing", "Apache Kafka", 0),
+            failed("failing", "Floor", 1),
+            round("failing", "Drave", 1, [1500.0, 0.6, 5300.0]),
+            failed("failing", "Apache Kafka", 1),
+            round("failing-once", "Drave", 0, [1500.0, 0.6, 5300.0]),
+            failed("failing-once", "Drave", 1),
         ],
     }
 }

@@ -64,7 +64,7 @@ fn of_bed(record: &Record, bed: &Bed, images: &[Image]) -> String {
         if text.is_empty() {
             let _ = writeln!(text, "\n### {}", bed.title);
         }
-        let _ = write!(text, "\n#### {}\n\n{}", work.title, figures(work, &rounds));
+        let _ = write!(text, "\n#### {}\n\n{}{}", work.title, figures(work, &rounds), failures(&rounds));
         for image in images.iter().filter(|image| image.work == Some(work.id)) {
             let _ = write!(text, "\n{}", shown(image));
         }
@@ -85,7 +85,10 @@ fn figures(work: &Work, rounds: &Rounds<'_>) -> Table {
         table.push([name].into_iter().chain(work.columns.iter().map(|column| cell(column))));
     };
     for system in &systems {
-        line((*system).into(), &|column| spread(rounds.figure(system, column)));
+        let absent = || if rounds.failed(system).is_some() { "failed".into() } else { spread(None) };
+        let cell =
+            |column: &str| rounds.figure(system, column).map_or_else(absent, |figure| spread(Some(figure)));
+        line((*system).into(), &cell);
     }
     if systems.contains(&drave) {
         for other in systems.iter().filter(|system| **system != drave) {
@@ -93,6 +96,16 @@ fn figures(work: &Work, rounds: &Rounds<'_>) -> Table {
         }
     }
     table
+}
+
+/// A line for each system that did not get through all its rounds.
+fn failures(rounds: &Rounds<'_>) -> String {
+    let line = |system: &str| {
+        let (failed, all, why) = rounds.failed(system)?;
+        let why = why.lines().next().unwrap_or_default();
+        Some(format!("\n**{system} failed in {failed} of {all} rounds**: {why}\n"))
+    };
+    rounds.systems().into_iter().filter_map(line).collect()
 }
 
 fn goals(record: &Record, beds: &[Bed]) -> Table {
@@ -104,14 +117,21 @@ fn goals(record: &Record, beds: &[Bed]) -> Table {
         for goal in work.goals {
             let reached = reached(goal, &rounds);
             let met = match reached.map(|reached| is_met(goal.bound, reached.median)) {
-                Some(true) => "yes",
-                Some(false) => "**no**",
-                None => "not measured",
+                // No goal is met with a round that failed; what Drave is compared with may lack some.
+                _ if rounds.failed(Kind::Drave.name()).is_some() => "**failed**".into(),
+                Some(true) => "yes".into(),
+                Some(false) => "**no**".into(),
+                None => unmeasured(goal, &rounds),
             };
-            table.push([&work.row.to_string(), work.title, &in_words(goal), &spread(reached), met]);
+            table.push([&work.row.to_string(), work.title, &in_words(goal), &spread(reached), &met]);
         }
     }
     table
+}
+
+fn unmeasured(goal: &Goal, rounds: &Rounds<'_>) -> String {
+    let failed = goal.of.filter(|other| rounds.failed(other).is_some());
+    failed.map_or("not measured".into(), |other| format!("{other} failed"))
 }
 
 fn in_words(goal: &Goal) -> String {

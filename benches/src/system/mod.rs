@@ -7,6 +7,7 @@ mod process;
 mod sampler;
 
 pub use kafka::home as kafka_home;
+pub use process::said_by;
 
 use crate::load::topics;
 use crate::measure;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result};
 use process::Process;
 use sampler::Sampler;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 /// What there is to be measured, and where it lies.
@@ -22,6 +24,7 @@ pub struct Programs {
     pub drave: PathBuf,
     /// An unpacked Apache Kafka.
     pub kafka: Option<PathBuf>,
+    pub kcat: Option<PathBuf>,
     /// Brokers that run already: name and address.
     pub others: Vec<(String, String)>,
     /// Where data goes while it is measured.
@@ -148,6 +151,16 @@ impl System {
     /// MiB of all processes.
     pub fn resident(&self) -> Result<f64> {
         self.pids().into_iter().map(measure::resident).sum()
+    }
+
+    /// A script among Apache Kafka's own.
+    pub fn kafka_tool(&self, script: &str) -> Result<Command> {
+        let home = self.programs.kafka.as_ref().context("no Apache Kafka")?;
+        Ok(Command::new(home.join("bin").join(script)))
+    }
+
+    pub fn kcat(&self) -> Result<Command> {
+        Ok(Command::new(self.programs.kcat.as_ref().context("no kcat")?))
     }
 
     /// A topic with as many replicas as there are nodes; answers where each partition is led.

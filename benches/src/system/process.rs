@@ -1,14 +1,61 @@
 //! A process that is measured, and its end.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longer than any broker takes to start or to stop.
+/// Longer than any broker takes to start or to stop, or a client for its work.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Runs `command` to its end, which must be a good one; answers all that it said.
+pub fn said_by(command: &mut Command, input: Stdio) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut said = tempfile::tempfile()?;
+    ending_with_us(command).stdin(input).stdout(said.try_clone()?).stderr(said.try_clone()?);
+    let mut child = command.spawn().with_context(|| format!("{program} cannot be run"))?;
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    if status.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    let mut text = String::new();
+    said.rewind()?;
+    said.read_to_string(&mut text)?;
+    let status = status.with_context(|| format!("{program} does not end: {text}"))?;
+    ensure!(status.success(), "{program} ended with {status}: {text}");
+    Ok(text)
+}
+
+/// Has what `command` starts, or becomes by exec, killed when this process ends, however it ends. To be started by a thread
+/// that lives as long as this process does.
+pub fn ending_with_us(command: &mut Command) -> &mut Command {
+    let own = std::process::id();
+    let tie = move || {
+        // SAFETY: a system call that changes nothing but what becomes of the new process.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // Too late for one whose parent has gone already.
+        if std::os::unix::process::parent_id() != own {
+            return Err(std::io::ErrorKind::NotFound.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec there are two system calls, and nothing is allocated.
+    unsafe { command.pre_exec(tie) }
+}
 
 pub struct Process {
     pub pid: u32,
@@ -20,7 +67,7 @@ impl Process {
     pub fn start(command: &mut Command, log: &Path) -> Result<Process> {
         let log = File::options().create(true).append(true).open(log)?;
         let command = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command
+        let child = ending_with_us(command)
             .spawn()
             .with_context(|| format!("{} cannot be run", command.get_program().to_string_lossy()))?;
         Ok(Process { pid: child.id(), child })
@@ -33,7 +80,7 @@ impl Process {
         unsafe { libc::kill(self.pid as libc::pid_t, signal) };
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait()?.is_none() {
-            anyhow::ensure!(Instant::now() < deadline, "process {} does not stop", self.pid);
+            ensure!(Instant::now() < deadline, "process {} does not stop", self.pid);
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -49,7 +96,7 @@ impl Process {
             if TcpStream::connect(address).is_ok() {
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < deadline, "nobody listens on {address} after {PATIENCE:?}");
+            ensure!(Instant::now() < deadline, "nobody listens on {address} after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

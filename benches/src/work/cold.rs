@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub const WORKS: &[Work] = &[Work {
@@ -25,10 +26,7 @@ pub const WORKS: &[Work] = &[Work {
 const GIGABYTES: usize = 8;
 const BATCH: usize = 256 << 10;
 
-fn cold_read(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Option<Found>> {
-    if !matches!(kind, Kind::Drave | Kind::Kafka) {
-        return Ok(None);
-    }
+fn cold_read(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Found> {
     let system = System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() })?;
     let (old, new) = (system.create("old", 1, &[])?, system.create("new", 1, &[])?);
     let one = batch::of(BATCH);
@@ -41,28 +39,31 @@ fn cold_read(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Option<F
     let small = batch::of(1 << 10);
     let frame = batch::produce("new", 0, 1, &small);
     let check = |answer: &[u8]| accepted(batch::code(answer), "a batch");
-    let rate = Rate { requests_per_second: 2000, connections: 8, duration: scale.duration };
+    let rate = Rate { requests_per_second: 2000, connections: 8 };
+    let alone = || open::run(&new[0], &frame, rate, rate.lasting(scale.duration), check);
     evict(system.dir())?;
     // Twice: a JVM compiles during the first.
-    open::run(&new[0], &frame, &rate, check)?;
-    let without = open::run(&new[0], &frame, &rate, check)?;
+    alone()?;
+    let without = alone()?;
     evict(system.dir())?;
     let begun = Instant::now();
+    let is_read = AtomicBool::new(false);
     let (with, read) = std::thread::scope(|scope| {
-        let reader = scope
-            .spawn(|| consume::read(&old[0], "old", 0, requests * one.len(), &one).map(|_| begun.elapsed()));
-        let with = open::run(&new[0], &frame, &rate, check);
+        let reader = scope.spawn(|| {
+            let read = consume::read(&old[0], "old", 0, requests * one.len(), &one);
+            is_read.store(true, Ordering::Relaxed);
+            read.map(|_| begun.elapsed())
+        });
+        let with = open::run(&new[0], &frame, rate, |_| !is_read.load(Ordering::Relaxed), check);
         (with, reader.join().expect("a consumer does not panic"))
     });
     let (with, read) = (with?, read?);
     let p99 = |latencies: &hdrhistogram::Histogram<u64>| latencies.value_at_percentile(99.0) as f64 / 1e3;
-    Ok(Some(
-        Found::default()
-            .with_latency(&with)
-            .with("read MB/s", (requests * one.len()) as f64 / 1e6 / read.as_secs_f64())
-            .with("p99 µs without the reader", p99(&without))
-            .with("p99 times that without", p99(&with) / p99(&without)),
-    ))
+    Ok(Found::default()
+        .with_latency(&with)
+        .with("read MB/s", (requests * one.len()) as f64 / 1e6 / read.as_secs_f64())
+        .with("p99 µs without the reader", p99(&without))
+        .with("p99 times that without", p99(&with) / p99(&without)))
 }
 
 /// Writes out what is in `dir` and takes it out of the page cache.

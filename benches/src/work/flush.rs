@@ -1,6 +1,6 @@
 //! Acknowledgements that wait for the disk.
 
-use super::{KAFKA, Run, Scale, Work, at_least, costs, with_topic};
+use super::{KAFKA, Run, Scale, Work, at_least, costs, with_configured_topic};
 use crate::load::wire::accepted;
 use crate::load::{batch, many};
 use crate::measure::spent;
@@ -43,7 +43,9 @@ fn durable(system: &System, scale: &Scale, round: usize, producers: usize) -> Re
     let topic = format!("flush-{producers}-{round}");
     let batch = batch::of(1 << 10);
     let check = |answer: &[u8]| accepted(batch::code(answer), "a batch");
-    with_topic(system, &topic, PARTITIONS as i32, |leaders| {
+    // The topic's own: what warms a JVM up does not sync.
+    let configs = [("flush.messages", "1")];
+    with_configured_topic(system, &topic, PARTITIONS as i32, &configs, |leaders| {
         let frames = || {
             let one = |nth: usize| {
                 let partition = nth % PARTITIONS;

@@ -23,21 +23,22 @@ pub const LOADED: Work = Work {
     run: Run::Shared(loaded),
 };
 
-fn idle(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Option<Found>> {
-    if !matches!(kind, Kind::Drave | Kind::Kafka) {
-        return Ok(None);
-    }
+fn idle(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Found> {
     let system = System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() })?;
     let found = Found::default()
         .with("idle CPU %", super::scale::idle(&system, scale)?)
         .with("MiB", system.resident()?);
-    Ok(Some(match programs.size_of(kind)? {
+    Ok(match programs.size_of(kind)? {
         Some(bytes) => found.with("program MB", bytes as f64 / 1e6),
         None => found,
-    }))
+    })
 }
 
 fn loaded(system: &System, _: &Scale, round: usize) -> Result<Found> {
+    if system.pids().is_empty() {
+        // Runs elsewhere.
+        return Ok(Found::default());
+    }
     let found = Found::default().with("MiB", system.resident()?);
     Ok(if round == 0 { Found { memory: system.memory(), ..found } } else { found })
 }

@@ -8,6 +8,7 @@ mod produce;
 mod read;
 mod scale;
 mod start;
+mod tools;
 
 use crate::load::topics;
 use crate::measure::Spent;
@@ -63,8 +64,40 @@ pub struct Work {
 pub enum Run {
     /// With the systems of its bed, all of which run, in rounds of this number.
     Shared(fn(&System, &Scale, usize) -> Result<Found>),
-    /// With a system that it starts for itself; nothing if it has nothing to ask of one of this kind.
-    Alone(fn(&Programs, &Kind, &Scale) -> Result<Option<Found>>),
+    /// Likewise, by a program that is another's, if it is there.
+    Client(Client, fn(&System, &Scale, usize) -> Result<Found>),
+    /// With a broker of this kind that it starts for itself.
+    Alone(fn(&Programs, &Kind, &Scale) -> Result<Found>),
+}
+
+/// A program that comes from elsewhere.
+#[derive(Clone, Copy)]
+pub enum Client {
+    KafkaTools,
+    Kcat,
+}
+
+impl Work {
+    /// Why it cannot be done here.
+    pub fn lacks(&self, programs: &Programs) -> Option<&'static str> {
+        match self.run {
+            Run::Client(Client::KafkaTools, _) if programs.kafka.is_none() => {
+                Some("there is no Apache Kafka")
+            }
+            Run::Client(Client::Kcat, _) if programs.kcat.is_none() => Some("there is no kcat"),
+            Run::Shared(_) | Run::Client(..) | Run::Alone(_) => None,
+        }
+    }
+
+    pub fn rounds(&self, scale: &Scale) -> usize {
+        // What takes long, and varies little, or starts programs.
+        const FEW: usize = 3;
+        match self.run {
+            Run::Shared(_) => scale.rounds,
+            Run::Client(..) => scale.rounds.min(FEW),
+            Run::Alone(_) => scale.rounds.min(1),
+        }
+    }
 }
 
 /// A figure that is at most (or at least) so many times that of another system, in the same round.
@@ -100,37 +133,54 @@ const KAFKA: &str = "Apache Kafka";
 pub struct Bed {
     pub title: &'static str,
     pub nodes: usize,
-    pub overrides: &'static [(&'static str, &'static str)],
+    /// The floor answers once it has synced.
     pub syncs: bool,
+    /// The floor takes part.
+    pub floor: bool,
+    /// Brokers that run already take part: nothing is asked of how they were started, nor seen of their processes and disks.
+    pub others: bool,
     pub works: &'static [Work],
 }
 
 impl Bed {
+    pub const ONE_NODE: Bed =
+        Bed { title: "One node", nodes: 1, syncs: false, floor: true, others: true, works: ONE_NODE };
+
+    /// Each work starts its own broker, and ends it.
+    const fn alone(title: &'static str, works: &'static [Work]) -> Bed {
+        Bed { title, floor: false, others: false, works, ..Bed::ONE_NODE }
+    }
+
     pub fn setup(&self) -> Setup {
         // Deleted topics leave the disk at once, or one round's bytes would be written during another's.
-        let all = [("log.segment.delete.delay.ms", "100")].iter().chain(self.overrides);
-        Setup {
-            nodes: self.nodes,
-            overrides: all.map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            syncs: self.syncs,
+        let overrides = vec![("log.segment.delete.delay.ms".into(), "100".into())];
+        Setup { nodes: self.nodes, overrides, syncs: self.syncs }
+    }
+
+    pub fn takes(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Floor => self.floor,
+            Kind::Other { .. } => self.others,
+            Kind::Drave | Kind::Kafka => true,
         }
     }
 }
 
 pub const BEDS: &[Bed] = &[
-    Bed { title: "One node", nodes: 1, overrides: &[], syncs: false, works: ONE_NODE },
-    Bed { title: "Three nodes, acks=all", nodes: 3, overrides: &[], syncs: false, works: THREE_NODES },
+    Bed::ONE_NODE,
+    Bed { title: "Three nodes, acks=all", nodes: 3, others: false, works: THREE_NODES, ..Bed::ONE_NODE },
     Bed {
         title: "One node that syncs before it acknowledges",
-        nodes: 1,
-        overrides: &[("log.flush.interval.messages", "1")],
         syncs: true,
+        others: false,
         works: flush::WORKS,
+        ..Bed::ONE_NODE
     },
-    Bed { title: "Reading what is cold", nodes: 1, overrides: &[], syncs: false, works: cold::WORKS },
-    Bed { title: "Nothing at all", nodes: 1, overrides: &[], syncs: false, works: &[memory::IDLE] },
-    Bed { title: "Much of everything", nodes: 1, overrides: &[], syncs: false, works: scale::WORKS },
-    Bed { title: "Starting", nodes: 1, overrides: &[], syncs: false, works: start::WORKS },
+    Bed { title: "Standard tools", floor: false, works: tools::WORKS, ..Bed::ONE_NODE },
+    Bed::alone("Reading what is cold", cold::WORKS),
+    Bed::alone("Nothing at all", &[memory::IDLE]),
+    Bed::alone("Much of everything", scale::WORKS),
+    Bed::alone("Starting", start::WORKS),
 ];
 
 const THROUGHPUT: &[&str] = &["MB/s", "CPU s/GB", "p50 µs", "p99 µs"];
@@ -282,11 +332,23 @@ fn with_topic<T>(
     partitions: i32,
     work: impl FnOnce(&[String]) -> Result<T>,
 ) -> Result<T> {
-    let leaders = system.create(name, partitions, &[])?;
+    with_configured_topic(system, name, partitions, &[], work)
+}
+
+fn with_configured_topic<T>(
+    system: &System,
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+    work: impl FnOnce(&[String]) -> Result<T>,
+) -> Result<T> {
+    let leaders = system.create(name, partitions, configs)?;
     settle();
-    let done = work(&leaders)?;
-    system.delete(name)?;
-    Ok(done)
+    let done = work(&leaders);
+    // Also what a work that failed has left.
+    let deleted = system.delete(name);
+    let done = done?;
+    deleted.map(|()| done)
 }
 
 /// Waits a little for what earlier rounds wrote to leave memory.

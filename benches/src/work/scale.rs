@@ -52,11 +52,8 @@ pub const WORKS: &[Work] = &[
 const PARTITION_COLUMNS: &[&str] = &["created after s", "produced over all after s", "MiB", "idle CPU %"];
 const PARTITION_GOALS: &[Goal] = &[at_most("MiB", 0.1, KAFKA), at_most("idle CPU %", 0.1, KAFKA)];
 
-fn alone(programs: &Programs, kind: &Kind) -> Result<Option<System>> {
-    if !matches!(kind, Kind::Drave | Kind::Kafka) {
-        return Ok(None);
-    }
-    System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() }).map(Some)
+fn alone(programs: &Programs, kind: &Kind) -> Result<System> {
+    System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() })
 }
 
 /// Percent of one core that the system takes while nobody asks for anything.
@@ -69,8 +66,8 @@ pub fn idle(system: &System, scale: &Scale) -> Result<f64> {
     Ok(100.0 * spent.cpu.as_secs_f64() / spent.wall.as_secs_f64())
 }
 
-fn partitions(programs: &Programs, kind: &Kind, scale: &Scale, count: i32) -> Result<Option<Found>> {
-    let Some(system) = alone(programs, kind)? else { return Ok(None) };
+fn partitions(programs: &Programs, kind: &Kind, scale: &Scale, count: i32) -> Result<Found> {
+    let system = alone(programs, kind)?;
     let count = if scale.is_quick { count / 50 } else { count };
     let begun = Instant::now();
     let leaders = system.create("many", count, &[])?;
@@ -83,17 +80,15 @@ fn partitions(programs: &Programs, kind: &Kind, scale: &Scale, count: i32) -> Re
         accepted(batch::code(wire.read()?), "a batch")?;
     }
     let produced = begun.elapsed();
-    Ok(Some(
-        Found::default()
-            .with("created after s", created.as_secs_f64())
-            .with("produced over all after s", produced.as_secs_f64())
-            .with("idle CPU %", idle(&system, scale)?)
-            .with("MiB", system.resident()?),
-    ))
+    Ok(Found::default()
+        .with("created after s", created.as_secs_f64())
+        .with("produced over all after s", produced.as_secs_f64())
+        .with("idle CPU %", idle(&system, scale)?)
+        .with("MiB", system.resident()?))
 }
 
-fn idle_connections(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Option<Found>> {
-    let Some(system) = alone(programs, kind)? else { return Ok(None) };
+fn idle_connections(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Found> {
+    let system = alone(programs, kind)?;
     let wanted = if scale.is_quick { CONNECTIONS / 50 } else { CONNECTIONS };
     let hello = frame(0, &ApiVersionsRequest::default());
     let open = |count| {
@@ -110,15 +105,15 @@ fn idle_connections(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<O
     let before = system.resident()?;
     let others = open(wanted - first.len())?;
     let kib = 1024.0 * (system.resident()? - before) / others.len() as f64;
-    Ok(Some(Found::default().with("KiB per connection", kib).with("idle CPU %", idle(&system, scale)?)))
+    Ok(Found::default().with("KiB per connection", kib).with("idle CPU %", idle(&system, scale)?))
 }
 
-fn heartbeats(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Option<Found>> {
-    let Some(system) = alone(programs, kind)? else { return Ok(None) };
+fn heartbeats(programs: &Programs, kind: &Kind, scale: &Scale) -> Result<Found> {
+    let system = alone(programs, kind)?;
     let groups = if scale.is_quick { GROUPS / 50 } else { GROUPS };
     system.create("watched", 1, &[])?;
     let (cpu, beats) = group::heartbeat(system.address(), groups, 2 * scale.duration, &system.pids())?;
     ensure!(beats > 0, "no heartbeat was answered");
     let percent = 100.0 * cpu.as_secs_f64() / (2 * scale.duration).as_secs_f64();
-    Ok(Some(Found::default().with("CPU %", percent).with("MiB", system.resident()?)))
+    Ok(Found::default().with("CPU %", percent).with("MiB", system.resident()?))
 }

@@ -40,16 +40,7 @@ const COLUMNS: &[&str] = &["accepts after ms", "acknowledges after ms", "MiB"];
 /// Kafka waits for a killed broker's registration to expire.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn start(
-    programs: &Programs,
-    kind: &Kind,
-    scale: &Scale,
-    gigabytes: usize,
-    killed: bool,
-) -> Result<Option<Found>> {
-    if !matches!(kind, Kind::Drave | Kind::Kafka) {
-        return Ok(None);
-    }
+fn start(programs: &Programs, kind: &Kind, scale: &Scale, gigabytes: usize, killed: bool) -> Result<Found> {
     let gigabytes = if scale.is_quick { gigabytes.min(1) } else { gigabytes };
     let mut system = System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() })?;
     let leaders = system.create("kept", 10, &[])?;
@@ -59,12 +50,10 @@ fn start(
     system.start_again()?;
     let accepts = accepts(system.address(), begun)?;
     let acknowledges = acknowledges(system.address(), begun)?;
-    Ok(Some(
-        Found::default()
-            .with("accepts after ms", 1e3 * accepts.as_secs_f64())
-            .with("acknowledges after ms", 1e3 * acknowledges.as_secs_f64())
-            .with("MiB", system.resident()?),
-    ))
+    Ok(Found::default()
+        .with("accepts after ms", 1e3 * accepts.as_secs_f64())
+        .with("acknowledges after ms", 1e3 * acknowledges.as_secs_f64())
+        .with("MiB", system.resident()?))
 }
 
 fn fill(leaders: &[String], gigabytes: usize) -> Result<()> {
