@@ -290,3 +290,41 @@ async fn receive_now(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seam::net::{OwnedWriteHalf, TcpListener, TcpStream, connect, listen};
+    use std::net::Ipv4Addr;
+    use tokio::io::AsyncWriteExt;
+
+    async fn pair() -> (TcpStream, OwnedWriteHalf) {
+        let listener: TcpListener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+        let client = connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client.into_split().1)
+    }
+
+    /// Where a frame and the common buffer have nearly the same size, each read ends shortly after the next frame begins.
+    #[tokio::test]
+    async fn a_client_that_sends_faster_is_read_ahead_whatever_the_size_of_its_frames() {
+        const FRAMES: usize = 100;
+        for len in [100, 4_096, COMMON - 8, COMMON - 4, COMMON, 20_000] {
+            let (mut stream, mut client) = pair().await;
+            let mut frame = vec![0; 4 + len];
+            frame[..4].copy_from_slice(&(len as u32).to_be_bytes());
+            let all = frame.repeat(FRAMES.max((1 << 20) / len));
+            let count = all.len() / frame.len();
+            let sending = tokio::spawn(async move { client.write_all(&all).await });
+            let (mut reader, budgets) = (Reader::new(1 << 20, false), Budgets::new(1 << 20));
+            let (mut input, _output) = stream.split();
+            let mut largest = 0;
+            for _ in 0..count {
+                let (received, _charge) = reader.next(&mut input, &budgets).await.unwrap();
+                assert_eq!(received, frame[4..], "frames of {len} bytes");
+                largest = largest.max(reader.size);
+            }
+            assert!(largest > COMMON, "frames of {len} bytes: at most {largest} at once");
+            sending.await.unwrap().unwrap();
+        }
+    }
+}
