@@ -1,10 +1,10 @@
 //! Apache Kafka, from an unpacked release.
 
-use super::process::Process;
+use super::process::{Process, said_by};
 use super::{Setup, properties_of, write_properties};
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const PORT: u16 = 29700;
 /// As Kafka's own script has it by default.
@@ -20,12 +20,9 @@ pub fn start(home: &Path, dir: &Path, setup: &Setup) -> Result<(Vec<String>, Vec
     let storage = home.join("bin/kafka-storage.sh");
     let cluster = "MkU3OEVBNTcwNTJENDM2Qg";
     for node in 1..=setup.nodes {
-        let formatted = Command::new(&storage)
-            .args(["format", "-t", cluster, "-c"])
-            .arg(properties_of(dir, node))
-            .output()
-            .context("kafka-storage.sh cannot be run")?;
-        ensure!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
+        let mut format = Command::new(&storage);
+        format.args(["format", "-t", cluster, "-c"]).arg(properties_of(dir, node));
+        said_by(&mut format, Stdio::null())?;
     }
     let mut processes = (1..=setup.nodes).map(|node| spawn(home, dir, node)).collect::<Result<Vec<_>>>()?;
     for (process, address) in processes.iter_mut().zip(&addresses) {
