@@ -16,6 +16,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
+use tokio::task::coop::consume_budget;
 use tokio::time::{sleep, timeout};
 
 use super::budget::{Budget, Budgets, Charge};
@@ -165,6 +166,8 @@ impl Reader {
                 return self.suit(got, room);
             }
             self.leave_large();
+            // A read is also refused, with bytes to be read, when this task has had its turn: then it has to yield here.
+            consume_budget().await;
         }
     }
 
@@ -277,7 +280,7 @@ async fn receive(socket: &mut ReadHalf<'_>, buf: &mut BytesMut, full: usize) -> 
     }
 }
 
-/// One read, or `None` if nothing is there to be read.
+/// One read, or `None` if nothing is there to be read or this task has had its turn (tokio's coop).
 async fn receive_now(
     socket: &mut ReadHalf<'_>,
     buf: &mut BytesMut,
@@ -297,6 +300,7 @@ mod tests {
     use crate::seam::net::{OwnedWriteHalf, TcpListener, TcpStream, connect, listen};
     use std::net::Ipv4Addr;
     use tokio::io::AsyncWriteExt;
+    use tokio::task::coop::has_budget_remaining;
 
     async fn pair() -> (TcpStream, OwnedWriteHalf) {
         let listener: TcpListener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
@@ -326,5 +330,20 @@ mod tests {
             assert!(largest > COMMON, "frames of {len} bytes: at most {largest} at once");
             sending.await.unwrap().unwrap();
         }
+    }
+
+    /// A task that has had its turn is refused what it could read, until it has yielded.
+    #[tokio::test]
+    async fn who_has_had_its_turn_reads_after_the_next() {
+        let (mut stream, mut client) = pair().await;
+        let (mut input, _output) = stream.split();
+        let (mut reader, budgets) = (Reader::new(1 << 20, false), Budgets::new(1 << 20));
+        client.write_all(&[0, 0, 0, 2, 0, 0]).await.unwrap();
+        input.readable().await.unwrap();
+        while has_budget_remaining() {
+            consume_budget().await;
+        }
+        let (received, _charge) = reader.next(&mut input, &budgets).await.unwrap();
+        assert_eq!(received[..], [0, 0]);
     }
 }
