@@ -30,7 +30,8 @@ const COMMON: usize = 16 * 1024;
 const LITTLE: usize = 4 * 1024;
 /// What a read brings at most, charged to the budget above [`COMMON`]. The receive buffer of a socket holds about as much.
 const AHEAD: usize = 128 * 1024;
-/// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or what [`PROVEN`] allows.
+/// A big frame's buffer, and its charge, is at most this many times what has arrived of it, or [`COMMON`], or what [`PROVEN`]
+/// allows.
 const GROWTH: usize = 2;
 /// Up to this a client is believed that it sends another frame as large as its largest so far: no growing, no copying. Only
 /// while there is room; nobody waits for room on a belief.
@@ -204,7 +205,7 @@ impl Reader {
         }
     }
 
-    /// Receives a frame that has filled the common buffer, which becomes its own and grows.
+    /// Receives the rest of a frame that has begun in the common buffer, which becomes its own and grows.
     async fn big(
         &mut self,
         socket: &mut ReadHalf<'_>,
