@@ -43,6 +43,9 @@ pub struct Options {
     /// Only the work whose name begins with one of these, separated by commas; one that none has shows all names.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Keep what the raw figures hold of other work, if it was found on this machine with these versions.
+    #[arg(long, requires = "only")]
+    keep: bool,
     /// The binary of Drave; built if it is not named.
     #[arg(long)]
     drave: Option<PathBuf>,

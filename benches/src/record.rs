@@ -1,8 +1,10 @@
 //! What a run writes down: raw figures, one JSON file, from which tables and plots are made.
 
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A whole run of the harness.
 #[derive(Serialize, Deserialize)]
@@ -13,7 +15,7 @@ pub struct Record {
     pub rounds: Vec<Round>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     pub cpu: String,
     pub cores: usize,
@@ -23,6 +25,20 @@ pub struct Machine {
     pub day: String,
     /// What each system calls itself.
     pub versions: BTreeMap<String, String>,
+}
+
+impl Record {
+    pub fn read(file: &Path) -> Result<Record> {
+        let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} holds no figures", file.display()))
+    }
+}
+
+impl Machine {
+    /// The same in everything but the day.
+    pub fn is_like(&self, other: &Machine) -> bool {
+        *self == Machine { day: self.day.clone(), ..other.clone() }
+    }
 }
 
 /// One system through one piece of work once.

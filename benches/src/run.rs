@@ -19,8 +19,12 @@ pub fn run(options: &Options) -> Result<()> {
     let programs = programs(options)?;
     let mut scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     scale.rounds = options.rounds.unwrap_or(scale.rounds);
-    let record = Record { machine: machine(&programs), quick: options.quick, rounds: vec![] };
-    let mut session = Session { programs, scale, record, out: options.out() };
+    let out = options.out();
+    let mut record = Record { machine: machine(&programs), quick: options.quick, rounds: vec![] };
+    if options.keep {
+        record.rounds = others(&out, &record, &options.only)?;
+    }
+    let mut session = Session { programs, scale, record, out };
     let begun = Instant::now();
     for bed in BEDS {
         let works: Vec<&Work> = bed.works.iter().filter(|work| is_wanted(work, &options.only)).collect();
@@ -37,7 +41,22 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn is_wanted(work: &Work, only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|start| work.id.starts_with(start.as_str()))
+    is_named(work.id, only)
+}
+
+fn is_named(id: &str, only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|start| id.starts_with(start.as_str()))
+}
+
+/// What a run before found of other work than `only`, if its figures stand beside those of `now`.
+fn others(out: &Path, now: &Record, only: &[String]) -> Result<Vec<Round>> {
+    let before = Record::read(out)?;
+    ensure!(
+        before.quick == now.quick && before.machine.is_like(&now.machine),
+        "{} is of another machine, other versions or another scale: run without --keep",
+        out.display()
+    );
+    Ok(before.rounds.into_iter().filter(|round| !is_named(&round.work, only)).collect())
 }
 
 /// A run, and what it has found so far.

@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
 
-use super::send::send_some;
+use super::send::{cold, send_some};
+use crate::seam;
 use crate::seam::net::Output;
 use crate::wire::{Chunk, Chunks};
 
@@ -26,6 +29,8 @@ pub(super) struct Replies {
     waiting: VecDeque<Parked>,
     /// Chunks of the replies before those.
     sending: VecDeque<Chunk>,
+    /// Brings into memory what is sent next.
+    loading: Option<JoinHandle<()>>,
     /// Bytes of the replies that are ready.
     unsent: usize,
     progress: bool,
@@ -81,6 +86,7 @@ impl Replies {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            ready!(self.poll_load(cx));
             match send_some(socket, &mut self.sending) {
                 Ok(sent) => {
                     turn += sent;
@@ -91,6 +97,20 @@ impl Replies {
                 Err(e) => return Poll::Ready(Err(e)),
             }
         }
+    }
+
+    /// Ready once what is sent next is in memory, or was, a moment ago.
+    fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.loading.is_none() {
+            let Some(cold) = cold(&self.sending) else { return Poll::Ready(()) };
+            self.loading = Some(seam::blocking(move || cold.file.load(cold.at, cold.len)));
+        }
+        if let Some(loading) = &mut self.loading {
+            // It only fails if the process is ending.
+            let _ = ready!(Pin::new(loading).poll(cx));
+        }
+        self.loading = None;
+        Poll::Ready(())
     }
 
     /// Moves replies that may leave from `waiting` to `sending`. An error if one will never be there: what follows it

@@ -13,8 +13,18 @@ use crate::wire::Chunk;
 const PIECES: usize = 64;
 /// Bytes of a file in one system call, so that one fast reader does not keep a thread to itself.
 const FILE_STEP: usize = 1 << 20;
+/// A stretch of a file that is shorter than this is sent without a look at whether it is in memory.
+const LOOKED_AT: usize = 64 << 10;
 /// Bytes read at a time from a file that is not the kernel's.
 const COPY_STEP: usize = 64 * 1024;
+
+/// What has to be read from a device before the next system call: nobody else's requests may wait for that.
+pub(super) fn cold(chunks: &VecDeque<Chunk>) -> Option<FileSlice> {
+    let Some(Chunk::File(slice)) = chunks.front() else { return None };
+    let len = slice.len.min(FILE_STEP);
+    let is_cold = len >= LOOKED_AT && !slice.file.is_cached(slice.at, len);
+    is_cold.then(|| FileSlice { len, ..slice.clone() })
+}
 
 /// One system call's worth from the front of `chunks`: the bytes sent, `WouldBlock` if the socket is full, `UnexpectedEof` if
 /// a file is shorter than its slice. Must not be called without chunks.

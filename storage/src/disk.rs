@@ -80,6 +80,14 @@ pub trait File: Send + Sync + Debug {
     /// For sendfile and read-ahead hints; `None` where the file is not the kernel's.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
+    /// Whether `len` bytes from `at` are likely to be read without waiting for a device: whether their ends are.
+    fn is_cached(&self, _at: u64, _len: usize) -> bool {
+        true
+    }
+
+    /// Waits until they are, and has what follows them read as well. What fails shows when they are read.
+    fn load(&self, _at: u64, _len: usize) {}
+
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }

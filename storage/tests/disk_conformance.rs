@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{Advice, fadvise, statfs};
 use storage::disk::fault::{Errno, FaultDisk};
 use storage::disk::{Disk, File, Open, RealDisk, os_code};
 
@@ -21,6 +22,7 @@ const CASES: &[(&str, Case)] = &[
     ("remove", remove),
     ("removed but open", removed_but_open),
     ("sync", sync),
+    ("in memory", in_memory),
     ("lock", lock),
     ("errors name the path", errors_name_the_path),
 ];
@@ -32,6 +34,24 @@ fn real_disk() {
         println!("{name}");
         case(&RealDisk, dir.path());
     }
+}
+
+/// A file system that is memory itself has nothing else, and forgets nothing.
+#[test]
+fn what_memory_has_forgotten_is_loaded() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = put(&RealDisk, &dir.path().join("a"), &vec![7; 3 << 20]);
+    file.sync().unwrap();
+    fadvise(file.fd().unwrap(), 0, None, Advice::DontNeed).unwrap();
+    let is_forgotten = !file.is_cached(1 << 20, 1 << 20);
+    file.load(1 << 20, 1 << 20);
+    assert!(file.is_cached(1 << 20, 1 << 20));
+    assert!(is_forgotten || !is_on_a_device(dir.path()), "nothing is forgotten");
+}
+
+fn is_on_a_device(dir: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    statfs(dir).unwrap().f_type as i64 != TMPFS
 }
 
 #[test]
@@ -186,6 +206,16 @@ fn sync(disk: &dyn Disk, dir: &Path) {
     put(disk, &dir.join("f"), b"x").sync().unwrap();
     disk.sync_dir(dir).unwrap();
     assert_eq!(kind(disk.sync_dir(&dir.join("none"))), ErrorKind::NotFound);
+}
+
+fn in_memory(disk: &dyn Disk, dir: &Path) {
+    let file = put(disk, &dir.join("a"), b"abc");
+    assert!(file.is_cached(0, 3) && file.is_cached(3, 0));
+    file.load(0, 3);
+    // Beyond the end nothing is there to be waited for.
+    file.load(2, 1 << 20);
+    assert!(file.is_cached(2, 1 << 20));
+    assert_eq!(bytes(&*file), b"abc");
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) {

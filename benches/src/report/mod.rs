@@ -33,10 +33,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let text =
-        std::fs::read(&options.file).with_context(|| format!("{} cannot be read", options.file.display()))?;
-    let record: Record = serde_json::from_slice(&text)
-        .with_context(|| format!("{} holds no figures", options.file.display()))?;
+    let record = Record::read(&options.file)?;
     let beside = options.file.with_file_name("failover.json");
     let trace = options.failover.clone().or_else(|| beside.exists().then_some(beside));
     let trace = trace.as_deref().map(Trace::read).transpose()?;

@@ -90,12 +90,11 @@ impl Work {
     }
 
     pub fn rounds(&self, scale: &Scale) -> usize {
-        // What takes long, and varies little, or starts programs.
+        // What takes long, or starts programs.
         const FEW: usize = 3;
         match self.run {
             Run::Shared(_) => scale.rounds,
-            Run::Client(..) => scale.rounds.min(FEW),
-            Run::Alone(_) => scale.rounds.min(1),
+            Run::Client(..) | Run::Alone(_) => scale.rounds.min(FEW),
         }
     }
 }

@@ -13,6 +13,8 @@ use std::time::Instant;
 /// A process may have so many files open here that each side of a connection has room for one.
 const CONNECTIONS: usize = 10_000;
 const GROUPS: usize = 1_000;
+/// Partitions of one topic at most. Kafka's controller refuses to make 10,000 at once.
+const PARTITIONS_OF_ONE: i32 = 1_000;
 
 pub const WORKS: &[Work] = &[
     Work {
@@ -69,15 +71,23 @@ pub fn idle(system: &System, scale: &Scale) -> Result<f64> {
 fn partitions(programs: &Programs, kind: &Kind, scale: &Scale, count: i32) -> Result<Found> {
     let system = alone(programs, kind)?;
     let count = if scale.is_quick { count / 50 } else { count };
+    let topics: Vec<(String, i32)> = (0..count)
+        .step_by(PARTITIONS_OF_ONE as usize)
+        .map(|first| (format!("many-{first}"), (count - first).min(PARTITIONS_OF_ONE)))
+        .collect();
     let begun = Instant::now();
-    let leaders = system.create("many", count, &[])?;
+    for (topic, partitions) in &topics {
+        system.create(topic, *partitions, &[])?;
+    }
     let created = begun.elapsed();
     let batch = batch::of(1 << 10);
     let begun = Instant::now();
-    let mut wire = Wire::connect(&leaders[0])?;
-    for partition in 0..count {
-        wire.write(&batch::produce("many", partition, 1, &batch))?;
-        accepted(batch::code(wire.read()?), "a batch")?;
+    let mut wire = Wire::connect(system.address())?;
+    for (topic, partitions) in &topics {
+        for partition in 0..*partitions {
+            wire.write(&batch::produce(topic, partition, 1, &batch))?;
+            accepted(batch::code(wire.read()?), "a batch")?;
+        }
     }
     let produced = begun.elapsed();
     Ok(Found::default()

@@ -1,15 +1,17 @@
 //! Order, pipelining, frames in pieces, files.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 
 use storage::disk::RealDisk;
 use storage::disk::fault::FaultDisk;
 use storage::disk::{Disk, File, FileSlice, Open};
+use tokio::runtime::Builder;
 
-use super::toy::{Client, Toy, request, serve, serve_clients, settings, soon, until};
+use super::toy::{Client, LONG, Toy, request, serve, serve_clients, settings, soon, until};
 
 #[tokio::test]
 async fn replies_leave_in_the_order_of_their_requests() {
@@ -62,6 +64,25 @@ async fn thousands_of_pipelined_requests_are_answered() {
         assert_eq!(&reply[8..], b"n some words");
     }
     sender.await.unwrap();
+}
+
+/// Such a task uses up its turn again and again, also between a request and the read for the next one.
+#[test]
+fn a_client_that_never_lets_its_connection_wait_is_answered() {
+    const FRAMES: usize = 20_000;
+    // Not dropped: nothing ends a task that spins.
+    let runtime =
+        Box::leak(Box::new(Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()));
+    let (_server, address) = runtime.block_on(async { serve_clients(settings(), &Toy::default()) });
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client.set_write_timeout(Some(LONG)).unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    let silent = request(1, &[b'x'; 4_000]).repeat(100);
+    for _ in 0..FRAMES / 100 {
+        client.write_all(&silent).expect("the server reads on");
+    }
+    client.write_all(&request(2, b"n")).unwrap();
+    client.read_exact(&mut [0; 4 + 4 + 1]).expect("the server answers");
 }
 
 /// Of sizes around those of the buffers, so that reads end in all places of a frame.
@@ -143,4 +164,61 @@ async fn a_file_cut_under_its_slice_ends_the_connection() {
         let (_server, address) = serve(settings(), &toy);
         assert_eq!(soon(Client::connect(address).await.ask(1, b"f")).await, None);
     }
+}
+
+/// A file on a device that gives nothing until it is told to.
+#[derive(Debug)]
+struct Cold {
+    file: Arc<dyn File>,
+    waits: Barrier,
+    is_cached: AtomicBool,
+}
+
+impl File for Cold {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buf, at)
+    }
+    fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        self.file.write_at(parts, at)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+    fn map(&self, len: usize) -> io::Result<Box<dyn AsRef<[u8]> + Send + Sync>> {
+        self.file.map(len)
+    }
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.fd()
+    }
+    fn is_cached(&self, _at: u64, _len: usize) -> bool {
+        self.is_cached.load(Ordering::SeqCst)
+    }
+    fn load(&self, _at: u64, _len: usize) {
+        self.waits.wait();
+        self.is_cached.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_another_reads_from_a_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, content) = a_file(&RealDisk, dir.path());
+    let cold = Arc::new(Cold { file, waits: Barrier::new(2), is_cached: AtomicBool::new(false) });
+    let toy = Toy { file: Some(FileSlice { file: cold.clone(), at: 0, len: 300_000 }), ..Toy::default() };
+    let (_server, address) = serve(settings(), &toy);
+    let mut reader = Client::connect(address).await;
+    reader.send(&request(1, b"f")).await;
+    until(|| toy.begun.load(Ordering::SeqCst) == 1).await;
+    let mut other = Client::connect(address).await;
+    let answer = soon(other.ask(2, b"n")).await;
+    assert_eq!(answer.as_deref(), Some(&b"n"[..]));
+    tokio::task::spawn_blocking(move || cold.waits.wait()).await.unwrap();
+    let (_, body) = soon(reader.reply()).await.unwrap();
+    assert_eq!(body[..300_000], content);
 }

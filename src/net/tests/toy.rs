@@ -24,7 +24,7 @@ use crate::wire::header::PEER_KEYS;
 use crate::wire::{Chunk, Chunks, Frame, Outgoing};
 
 pub const BIG_REPLY: usize = 64 * 1024;
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Default)]
 pub struct Toy {
