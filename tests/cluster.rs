@@ -317,10 +317,10 @@ fn are_led_elsewhere(partitions: &[&MetadataResponsePartition], node: i32) -> bo
     offline.peek().is_some() && offline.all(|one| serve_on(one.leader_id) && !in_sync(one, node))
 }
 
-/// It says why, in one line.
+/// It says why, in one line: which of its disks it noticed first.
 fn ends_by_itself(cluster: &mut Cluster, node: i32) {
     assert!(!cluster.node(node).await_end().success());
     let log = cluster.node(node).log();
     let last = log.lines().last().unwrap_or_default();
-    assert!(last.starts_with("drave: ") && last.contains("failed"), "{last}");
+    assert!(last.starts_with("drave: "), "{last}");
 }
