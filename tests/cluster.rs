@@ -3,14 +3,18 @@
 mod support;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{BrokerId, FetchRequest, MetadataResponse};
 use rustix::process::Signal;
+use std::io;
 use std::time::Duration;
 use support::cluster::Cluster;
 use support::kafka::skipped;
 use support::process::poll;
+use support::small_disk::SmallDisk;
 use support::survivors::{self, Survivors};
 use support::wire::{Wire, batch_of};
+use tempfile::TempDir;
 
 /// On a machine that does much else.
 const LIMIT: Duration = Duration::from_millis(300_000);
@@ -225,3 +229,98 @@ const MISHAPS: &[Mishap] = &[
         (1..=3).for_each(|node| cluster.node(node).await_ready());
     }),
 ];
+
+/// Two log directories of each node, on disks of their own. The first holds its metadata too.
+struct Disks {
+    first: Vec<SmallDisk>,
+    second: Vec<SmallDisk>,
+    folder: TempDir,
+}
+
+impl Disks {
+    fn mount() -> io::Result<Disks> {
+        let folder = tempfile::tempdir()?;
+        let mount = |name: &str| -> io::Result<Vec<SmallDisk>> {
+            (1..=3).map(|id| SmallDisk::mount(folder.path().join(format!("{id}/{name}")))).collect()
+        };
+        Ok(Disks { first: mount("first")?, second: mount("second")?, folder })
+    }
+
+    /// For `log.dirs`.
+    fn dirs(&self) -> String {
+        let dir = |name| format!("{}/{{id}}/{name}/data", self.folder.path().display());
+        [dir("first"), dir("second")].join(",")
+    }
+
+    fn first(&self, node: i32) -> &SmallDisk {
+        &self.first[node as usize - 1]
+    }
+
+    fn second(&self, node: i32) -> &SmallDisk {
+        &self.second[node as usize - 1]
+    }
+}
+
+#[test]
+fn clients_lose_double_and_reorder_nothing_while_disks_are_full() {
+    let Some(python) = survivors::python() else {
+        return skipped("DRAVE_PYTHON does not name a Python with Kafka clients");
+    };
+    let disks = match Disks::mount() {
+        Ok(disks) => disks,
+        Err(error) => return skipped(&format!("this process may not mount disks that it can fill: {error}")),
+    };
+    let mut cluster = Cluster::start(3, &[("log.dirs", &disks.dirs())]);
+    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let full = leader(&cluster, 1, 0);
+    let survivors = Survivors::start(&python, &cluster.bootstrap());
+    survivors.endure("nothing", || cluster.until_whole());
+    survivors.endure("one of two disks is full", || {
+        disks.second(full).fill();
+        cluster.until_all(other(full), "others lead what was there", |all| are_led_elsewhere(all, full));
+        assert!(cluster.node(full).log().contains("log directory goes offline"));
+        cluster.until_all(full, "the rest is in sync", |all| all.iter().any(|one| in_sync(one, full)));
+    });
+    survivors.endure("it has room again, and the node is restarted", || {
+        disks.second(full).make_room();
+        assert!(cluster.node(full).terminate().success());
+        cluster.node(full).restart();
+        cluster.until_whole();
+    });
+    survivors.endure("both disks are full", || {
+        disks.first(full).fill();
+        disks.second(full).fill();
+        ends_by_itself(&mut cluster, full);
+    });
+    survivors.endure("the node is started while they are", || {
+        cluster.node(full).begin();
+        ends_by_itself(&mut cluster, full);
+    });
+    survivors.endure("they have room again", || {
+        disks.first(full).make_room();
+        disks.second(full).make_room();
+        cluster.node(full).restart();
+        cluster.until_whole();
+    });
+    survivors.end();
+}
+
+fn in_sync(partition: &MetadataResponsePartition, node: i32) -> bool {
+    partition.isr_nodes.contains(&BrokerId(node))
+}
+
+/// Some partitions cannot be used on `node`, and others lead them.
+fn are_led_elsewhere(partitions: &[&MetadataResponsePartition], node: i32) -> bool {
+    let mut offline =
+        partitions.iter().filter(|one| one.offline_replicas.contains(&BrokerId(node))).peekable();
+    let serve_on = |leader: BrokerId| leader.0 > 0 && leader.0 != node;
+    offline.peek().is_some() && offline.all(|one| serve_on(one.leader_id) && !in_sync(one, node))
+}
+
+/// It says why, in one line: which of its disks it noticed first.
+fn ends_by_itself(cluster: &mut Cluster, node: i32) {
+    assert!(!cluster.node(node).await_end().success());
+    let log = cluster.node(node).log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.starts_with("drave: "), "{last}");
+}

@@ -1,8 +1,10 @@
-//! The cluster of `docker-compose.yml` as it stands: clients of this machine lose nothing, whatever happens to containers.
+//! The cluster of `docker-compose.yml` as it stands, on small disks: clients of this machine lose nothing, whatever happens to
+//! containers.
 
 mod support;
 
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use support::kafka::skipped;
 use support::process::{poll, run, wait_until};
 use support::survivors::{self, Survivors};
 use support::wire::Wire;
+use tempfile::NamedTempFile;
 
 /// On a machine that does much else.
 const LIMIT: Duration = Duration::from_millis(120_000);
@@ -98,7 +101,26 @@ const MISHAPS: &[Mishap] = &[
         assert_ne!(cluster.ip(node), before);
         cluster.all_in_sync();
     }),
+    ("a disk is full", |cluster| {
+        cluster.put_ballast(FULL, MORE_THAN_FITS);
+        cluster.until(other(FULL), "others go on without it", |seen| {
+            seen.topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .all(|one| goes_on_without(one, FULL))
+                .then_some(())
+        });
+    }),
+    ("it has room again, and the engine starts the node", |cluster| {
+        cluster.put_ballast(FULL, 0);
+        cluster.all_in_sync();
+    }),
 ];
+
+/// The node whose disk becomes full.
+const FULL: i32 = 2;
+/// Bytes: `tests/compose/small-disks.yml` says what does.
+const MORE_THAN_FITS: u64 = 1 << 30;
 
 /// Where clients of this machine reach a node.
 fn port(node: i32) -> u16 {
@@ -153,7 +175,29 @@ impl Compose {
         wait_until("all are healthy", LIMIT, || {
             cluster.containers(&["--filter", "health=healthy"]).lines().count() == NODES.len()
         });
+        cluster.keep_disks();
         cluster
+    }
+
+    fn keeper(&self) -> String {
+        format!("{}-keeper", self.project)
+    }
+
+    /// A stranger has all disks, which keep what is on them no longer than someone has them.
+    fn keep_disks(&self) {
+        let disks = NODES.map(|node| format!("--volume={}_{}:/disks/{node}", self.project, service(node)));
+        let disks: Vec<&str> = disks.iter().map(String::as_str).collect();
+        ok("docker", &[&["run", "--detach", "--name", &self.keeper()], &disks[..], &[IMAGE]].concat());
+    }
+
+    /// Has so many bytes lie beside a node's data, or as many as fit.
+    fn put_ballast(&self, node: i32, bytes: u64) {
+        let file = NamedTempFile::new().unwrap();
+        file.as_file().set_len(bytes).unwrap();
+        let (from, to) =
+            (file.path().display().to_string(), format!("{}:/disks/{node}/ballast", self.keeper()));
+        let copied = run(Command::new("docker").args(["cp", &from, &to]), b"", LIMIT);
+        assert_eq!(copied.status.success(), bytes == 0, "{copied}");
     }
 
     #[track_caller]
@@ -165,7 +209,8 @@ impl Compose {
     /// The command line that does something to the project.
     fn on_the_file(&self, args: &[&str]) -> Vec<String> {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docker-compose.yml");
-        let own = ["--project-name", &self.project, "--file", file];
+        let disks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compose/small-disks.yml");
+        let own = ["--project-name", &self.project, "--file", file, "--file", disks];
         [self.command, &own, args].concat().into_iter().map(str::to_owned).collect()
     }
 
@@ -259,8 +304,9 @@ impl Drop for Compose {
                 .iter()
                 .for_each(|node| attempt(&["docker", "logs", "--tail", "200", &self.container(*node)]));
         }
-        // The network outlives none of its guests.
-        let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.guest()]).output();
+        // Network and disks outlive none of their guests.
+        let guests = [self.guest(), self.keeper()];
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes"]).args(guests).output();
         let down = self.on_the_file(&["down", "--volumes"]);
         attempt(&down.iter().map(String::as_str).collect::<Vec<_>>());
         attempt(&["docker", "rmi", IMAGE]);
@@ -290,6 +336,10 @@ fn leader(seen: &MetadataResponse) -> Option<i32> {
     let topic = seen.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| wanted(name)))?;
     let first = topic.partitions.iter().find(|partition| partition.partition_index == 0)?;
     Some(first.leader_id.0).filter(|id| *id > 0)
+}
+
+fn goes_on_without(partition: &MetadataResponsePartition, node: i32) -> bool {
+    ![-1, node].contains(&partition.leader_id.0) && !partition.isr_nodes.contains(&BrokerId(node))
 }
 
 fn controller(seen: &MetadataResponse) -> Option<i32> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{self, ClientWriteError, Fatal, RaftError};
-use openraft::{Config, ServerState, SnapshotPolicy};
+use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use storage::disk::Disk;
 use tokio::sync::watch;
 
@@ -148,6 +148,20 @@ impl Quorum {
         let written = async { Ok(self.raft.client_write(Command(command)).await) };
         let written = self.while_leading(written).await?.map_err(refused)?;
         Ok(Committed { at: at(written.log_id), answer: written.data })
+    }
+
+    /// Returns once a majority has said, after this was asked, that this member leads `term`: then nobody else can have had
+    /// anything ordered before. A leader that is cut off does not notice by itself that it is none any more.
+    pub async fn confirm(&self, term: u64) -> Result<(), ProposeError> {
+        let confirmed = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let led = confirmed.map_err(|error| match error {
+            RaftError::Fatal(_) => ProposeError::Stopped,
+            RaftError::APIError(_) => ProposeError::NotLeader { leader: None },
+        })?;
+        match led.read_log_id().log_id().leader_id.term == term {
+            true => Ok(()),
+            false => Err(ProposeError::NotLeader { leader: None }),
+        }
     }
 
     /// Does `work` for as long as this member leads.

@@ -7,7 +7,7 @@ use super::merged::first_of_each;
 use super::{Api, Reply, operations};
 use crate::cluster::Image;
 use crate::cluster::controller::name_fault;
-use crate::cluster::image::{Broker, PartitionImage, TopicImage};
+use crate::cluster::image::{Broker, PartitionImage, Replica, TopicImage};
 use crate::types::{BrokerId, ErrorCode};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::*;
@@ -180,9 +180,13 @@ pub(super) fn leader_of(image: &Image, partition: &PartitionImage) -> (messages:
     }
 }
 
-/// Replicas whose broker is away.
+/// Replicas whose broker is away, or whose log directory does not work.
 pub(super) fn offline(image: &Image, partition: &PartitionImage) -> impl Iterator<Item = BrokerId> {
-    partition.replica_brokers().filter(|broker| !image.brokers.is_alive(*broker))
+    let works = |replica: &&Replica| {
+        let broker = image.brokers.get(replica.broker).filter(|broker| !broker.fenced);
+        broker.is_some_and(|broker| broker.can_use(replica.directory))
+    };
+    partition.replicas.iter().filter(move |replica| !works(replica)).map(|replica| replica.broker)
 }
 
 pub(super) fn broker_ids(ids: impl Iterator<Item = BrokerId>) -> Vec<messages::BrokerId> {
@@ -265,10 +269,9 @@ mod tests {
         assert!(!waits("b", &[1, 3]));
     }
 
-    #[test]
-    fn a_leader_that_was_lost_a_moment_ago_is_not_named() {
-        let mut image = Image::default();
-        let broker = Broker {
+    /// Broker 1.
+    fn broker() -> Broker {
+        Broker {
             id: 1,
             incarnation: Uuid::nil(),
             epoch: 1,
@@ -280,8 +283,33 @@ mod tests {
             shutting_down: false,
             boot_id: String::new(),
             failed: vec![],
+        }
+    }
+
+    #[test]
+    fn a_replica_is_offline_with_its_broker_or_its_log_directory() {
+        let [works, broke] = [1, 2].map(Uuid::from_u128);
+        let partition = |directory| PartitionImage {
+            replicas: vec![Replica { broker: 1, directory }, Replica { broker: 2, directory: works }],
+            ..led_by(1)
         };
-        image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
+        for (fenced, directory, expected) in [
+            (false, works, &[2][..]),
+            (false, Uuid::nil(), &[2]),
+            (false, broke, &[1, 2]),
+            (true, works, &[1, 2]),
+        ] {
+            let broker = Broker { directories: vec![works], failed: vec![broke], fenced, ..broker() };
+            let mut image = Image::default();
+            image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
+            assert_eq!(offline(&image, &partition(directory)).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn a_leader_that_was_lost_a_moment_ago_is_not_named() {
+        let mut image = Image::default();
+        image.apply_all(&[Change::BrokerRegistered(broker())]).unwrap();
         let named = |lost: &[BrokerId]| {
             let described = described_partition(&image, &led_by(1), lost);
             (described.leader_id.0, described.error_code, described.leader_epoch)

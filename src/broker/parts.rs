@@ -151,7 +151,7 @@ pub fn advertised(config: &BrokerConfig, bound: &[Listener]) -> Result<Advertise
 const FEATURES: &[(&str, i16, i16)] = &[
     // Tools take from it what the cluster can do: 7 is 3.3-IV3, 29 is 4.2-IV1.
     ("metadata.version", 7, 29),
-    // The encodings of the metadata log.
+    // The encodings of the metadata log: 1 is all that the first release reads.
     ("drave.version", 1, 1),
 ];
 

@@ -1,4 +1,4 @@
-//! The live handle over a real quorum of one, on a disk that loses power.
+//! The live handle over real quorums: of one, on a disk that loses power, and of two that are cut off from each other.
 
 use super::change::{Change, ConfigSet};
 use super::controller::*;
@@ -7,10 +7,13 @@ use super::{Metadata, MetadataMachine, Seat};
 use crate::config::BrokerConfig;
 use crate::seam::Clock;
 use crate::types::{ErrorCode, Uuid};
-use raft::{Alone, Lane, Quorum, Settings};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use raft::{Alone, Lane, Peer, Quorum, Settings, Transport, Unreachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::disk::Disk;
 use storage::disk::fault::FaultDisk;
 
@@ -21,14 +24,19 @@ struct Node {
 
 impl Node {
     async fn start(disk: Arc<dyn Disk>) -> Node {
+        Node::member(1, disk, Alone).await
+    }
+
+    async fn member(id: u64, disk: Arc<dyn Disk>, transport: impl Transport) -> Node {
         let settings = Settings {
             lane: Lane::Inline,
             snapshot_entries: 40,
             keep_entries: 5,
-            ..Settings::new(1, "/meta")
+            ..Settings::new(id, "/meta")
         };
         let (machine, images) = MetadataMachine::new();
-        let quorum = Quorum::start(settings, disk, Box::new(machine), Alone).await.expect("a working disk");
+        let started = Quorum::start(settings, disk, Box::new(machine), transport).await;
+        let quorum = started.expect("a working disk");
         let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 10_000 };
         let seat = Seat { node: 1, policy, clock: Clock::start(), fresh_id: Box::new(Uuid::new_v4) };
         let metadata = Metadata::start(quorum.clone(), images, seat, Arc::new(super::Alone));
@@ -75,6 +83,40 @@ impl Node {
         assert!(Arc::ptr_eq(&image, &self.metadata.watch().borrow()));
         Ok(())
     }
+}
+
+/// What lies between members, until it is cut.
+#[derive(Clone, Default)]
+struct Link {
+    ends: Arc<Mutex<BTreeMap<u64, Quorum>>>,
+}
+
+impl Link {
+    fn cut(&self) {
+        self.ends.lock().clear();
+    }
+}
+
+impl Transport for Link {
+    async fn call(&self, to: &Peer, request: Bytes, _limit: Duration) -> Result<Bytes, Unreachable> {
+        let there = self.ends.lock().get(&to.id).cloned();
+        let unreachable = || Unreachable { id: to.id, why: "cut off".into() };
+        there.ok_or_else(unreachable)?.answer(request).await.ok_or_else(unreachable)
+    }
+}
+
+/// The first of two voters, which leads.
+async fn lead_another(link: &Link) -> Node {
+    let mut nodes = vec![];
+    for id in [1, 2] {
+        let node = Node::member(id, Arc::new(FaultDisk::new(id)), link.clone()).await;
+        link.ends.lock().insert(id, node.quorum.clone());
+        nodes.push(node);
+    }
+    let node = nodes.swap_remove(0);
+    node.quorum.initialize([1, 2].map(|id| (id, String::new())).into()).await.expect("an empty log");
+    node.quorum.status().wait_for(|status| status.leader_ready).await.expect("a running quorum");
+    node
 }
 
 fn names(image: &Image) -> Vec<String> {
@@ -193,4 +235,18 @@ async fn a_decision_that_panics_fails_alone() {
     node.join(1).await;
     assert_eq!(node.metadata.submit(Mistaken).await, Err(ErrorCode::UnknownServerError));
     assert_eq!(node.create("t").await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_is_cut_off_answers_nothing_even_where_nothing_changes() {
+    let link = Link::default();
+    let node = lead_another(&link).await;
+    node.join(1).await;
+    node.create("t").await.expect("a majority");
+    let elect =
+        || node.metadata.submit(ElectLeaders { unclean: false, partitions: Some(vec![("t".into(), 0)]) });
+    let not_needed = Err(Code(ErrorCode::ElectionNotNeeded));
+    assert_eq!(elect().await, Ok(vec![("t".into(), 0, not_needed)]));
+    link.cut();
+    assert_eq!(elect().await, Err(ErrorCode::NotController));
 }

@@ -170,8 +170,11 @@ fn refusal(dropped: &Dropped) -> ErrorCode {
 /// The index of the image that shows what the round decided. NOT_CONTROLLER if it has no effect, now or later;
 /// REQUEST_TIMED_OUT if that is not known.
 async fn commit(quorum: &Quorum, round: Round) -> Result<u64, ErrorCode> {
-    let seen = round.seen();
-    let Some(entry) = round.into_entry() else { return Ok(seen) };
+    let (seen, term) = (round.seen(), round.term());
+    let Some(entry) = round.into_entry() else {
+        // Upon an image that another leader has outdated it would be no answer, though it changes nothing.
+        return quorum.confirm(term).await.map(|()| seen).map_err(|_| ErrorCode::NotController);
+    };
     match quorum.propose(Bytes::from(entry.encode())).await {
         Ok(committed) if committed.answer == APPLIED => Ok(committed.at.index),
         Ok(_) => Err(ErrorCode::NotController),

@@ -76,6 +76,11 @@ impl Round {
         self.scratch.applied.index
     }
 
+    /// In which it decides.
+    pub fn term(&self) -> u64 {
+        self.entry.term
+    }
+
     pub fn is_full(&self) -> bool {
         self.bytes >= FULL
     }

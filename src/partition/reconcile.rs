@@ -18,7 +18,7 @@ use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
 use crate::cluster::controller::Released;
-use crate::cluster::image::{Broker, Brokers, PartitionImage, TopicImage};
+use crate::cluster::image::{Broker, Brokers, PartitionImage, Replica as ReplicaImage, TopicImage};
 use crate::config::BrokerConfig;
 use crate::seam;
 use crate::types::{BrokerId, LeaderEpoch, Mono, Now, TopicPartition, Uuid};
@@ -423,14 +423,17 @@ fn assignment(partition: &PartitionImage, brokers: &Brokers) -> Assignment {
     // A leader that is shutting down still admits who is to take over from it.
     let may_lead = |broker: &Broker| Some(broker.id) == partition.leader && !broker.fenced;
     let is_able = |broker: &&Arc<Broker>| broker.is_active() || may_lead(broker);
-    let able = |id| brokers.get(id).filter(is_able).map(|broker| (id, broker.epoch));
+    let able = |replica: &ReplicaImage| {
+        let broker = brokers.get(replica.broker).filter(is_able)?;
+        broker.can_use(replica.directory).then_some((broker.id, broker.epoch))
+    };
     Assignment {
         leader: partition.leader,
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
         replicas: partition.replica_brokers().collect(),
         isr: partition.isr.clone(),
-        epochs: partition.replica_brokers().filter_map(able).collect(),
+        epochs: partition.replicas.iter().filter_map(able).collect(),
     }
 }
 

@@ -34,8 +34,8 @@ pub struct Assignment {
     /// In order of preference.
     pub replicas: Vec<BrokerId>,
     pub isr: Vec<BrokerId>,
-    /// Broker epochs of those replicas whose brokers are registered and active, or lead it unfenced: only they may be
-    /// proposed for the ISR.
+    /// Broker epochs of those replicas whose brokers are registered and active, or lead it unfenced, and whose log
+    /// directories work: only they may be proposed for the ISR.
     pub epochs: BTreeMap<BrokerId, i64>,
 }
 

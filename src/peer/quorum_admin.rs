@@ -36,12 +36,22 @@ enum Question {
 }
 
 impl Question {
-    /// Whether a leader that refuses it so has found that it is as it should be.
-    fn is_done(&self, refusal: ErrorCode) -> bool {
+    /// Whether a leader that refuses it so may have found that it is done.
+    fn may_be_done(&self, refusal: ErrorCode) -> bool {
         match self {
             Question::Describe => false,
             Question::Add(..) => refusal == ErrorCode::DuplicateVoter,
             Question::Remove(_) => refusal == ErrorCode::VoterNotFound,
+        }
+    }
+
+    /// Whether these voters are as it asks.
+    fn is_done(&self, voters: &[Replica]) -> bool {
+        let votes = |voter: &Voter| voters.iter().any(|one| one.is(*voter));
+        match self {
+            Question::Describe => false,
+            Question::Add(voter, _) => votes(voter),
+            Question::Remove(voter) => !votes(voter),
         }
     }
 }
@@ -97,6 +107,12 @@ pub struct Replica {
     pub last_caught_up: i64,
 }
 
+impl Replica {
+    fn is(&self, voter: Voter) -> bool {
+        self.node == voter.node && self.directory == voter.directory
+    }
+}
+
 /// Asks the leader, wherever it is, by connections of its own: those of the quorum itself never wait for it.
 #[derive(Clone)]
 pub struct QuorumAdmin {
@@ -126,16 +142,9 @@ impl QuorumAdmin {
         self.change(&Question::Remove(voter), CHANGE + ATTEMPT).await
     }
 
-    /// Only of what was begun does the next leader's refusal say that it is done.
     async fn change(&self, question: &Question, limit: Duration) -> Result<(), Refusal> {
-        let mut has_begun = false;
-        loop {
-            match self.ask(question, limit).await {
-                Err(refusal) if refusal.code == BEGUN => has_begun = true,
-                Err(refusal) if has_begun && question.is_done(refusal.code) => return Ok(()),
-                answered => return answered,
-            }
-        }
+        let voters = async { self.describe().await.map(|described| described.voters) };
+        changed(question, || self.ask(question, limit), voters).await
     }
 
     /// `limit` is what the leader may take.
@@ -227,6 +236,24 @@ impl QuorumAdmin {
             observers: replicas(observers),
         })
     }
+}
+
+/// Asks until it is known what becomes of a change. One that was begun is finished by whoever leads next, which has nothing
+/// left to do then and refuses: the voters tell whether that is why. What was not begun is refused as it is.
+async fn changed<A: Future<Output = Result<(), Refusal>>>(
+    question: &Question,
+    ask: impl Fn() -> A,
+    voters: impl Future<Output = Result<Vec<Replica>, Refusal>>,
+) -> Result<(), Refusal> {
+    let mut has_begun = false;
+    let refusal = loop {
+        match ask().await {
+            Err(refusal) if refusal.code == BEGUN => has_begun = true,
+            Err(refusal) if has_begun && question.may_be_done(refusal.code) => break refusal,
+            answered => return answered,
+        }
+    };
+    if question.is_done(&voters.await?) { Ok(()) } else { Err(refusal) }
 }
 
 /// Which member is to have a vote; a refusal within if it may still come, one instead if it is not to have it.
@@ -327,6 +354,8 @@ fn end(last: Option<u64>) -> i64 {
 mod tests {
     use super::*;
     use crate::config::HostPort;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
 
     fn voter(node: BrokerId, directory: u128) -> Voter {
         Voter { node, directory: Uuid::from_u128(directory) }
@@ -372,6 +401,53 @@ mod tests {
         assert_eq!(leaving(&members(), voter(2, 21)), Ok(2));
         for other in [voter(2, 22), voter(1, 21), voter(7, 71)] {
             assert_eq!(leaving(&members(), other).unwrap_err().code, ErrorCode::VoterNotFound);
+        }
+    }
+
+    /// The voters of a quorum in which node 2 votes with directory 22.
+    fn voters() -> Vec<Replica> {
+        [(1, 11), (2, 22), (3, 31)].map(|identity| replica(&member(1, identity, true, None), 0)).into()
+    }
+
+    /// A question, what leaders answer one after the other, and what is made of it; no code is success.
+    type Case<'a> = (Question, &'a [Option<ErrorCode>], Option<ErrorCode>);
+
+    /// What is made of the leaders' answers, and how many of them were not asked for.
+    async fn made_of(question: &Question, answers: &[Option<ErrorCode>]) -> (Option<ErrorCode>, usize) {
+        let left = RefCell::new(VecDeque::from(answers.to_vec()));
+        let ask = || {
+            let answer = left.borrow_mut().pop_front().expect("nobody asks again");
+            std::future::ready(answer.map_or(Ok(()), |code| Err(code.into())))
+        };
+        let made = changed(question, ask, std::future::ready(Ok(voters()))).await;
+        (made.err().map(|refusal| refusal.code), left.into_inner().len())
+    }
+
+    #[tokio::test]
+    async fn only_of_a_change_that_was_begun_does_a_refusal_say_that_it_is_done() {
+        use ErrorCode::{DuplicateVoter, RequestTimedOut, VoterNotFound};
+        const DONE: Option<ErrorCode> = None;
+        let add = |node, directory| Question::Add(voter(node, directory), CHANGE);
+        let remove = |node, directory| Question::Remove(voter(node, directory));
+        let (begun, is) = (Some(BEGUN), Some);
+        let cases: &[Case] = &[
+            (add(2, 22), &[DONE], DONE),
+            (add(2, 22), &[is(DuplicateVoter)], is(DuplicateVoter)),
+            (add(2, 22), &[begun, is(DuplicateVoter)], DONE),
+            (add(2, 22), &[begun, begun, is(DuplicateVoter)], DONE),
+            (add(2, 22), &[begun, DONE], DONE),
+            (add(2, 22), &[begun, is(RequestTimedOut)], is(RequestTimedOut)),
+            // Another directory of its node votes, or it lost the vote again.
+            (add(2, 21), &[begun, is(DuplicateVoter)], is(DuplicateVoter)),
+            (add(2, 22), &[begun, is(VoterNotFound)], is(VoterNotFound)),
+            (remove(2, 21), &[is(VoterNotFound)], is(VoterNotFound)),
+            (remove(2, 21), &[begun, is(VoterNotFound)], DONE),
+            // The only voter is refused so, too.
+            (remove(2, 22), &[begun, is(VoterNotFound)], is(VoterNotFound)),
+            (remove(2, 21), &[begun, is(DuplicateVoter)], is(DuplicateVoter)),
+        ];
+        for (question, answers, expected) in cases {
+            assert_eq!(made_of(question, answers).await, (*expected, 0), "{question:?} after {answers:?}");
         }
     }
 }

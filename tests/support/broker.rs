@@ -84,7 +84,7 @@ impl Broker {
         assert!(ready.is_some(), "the broker does not answer");
     }
 
-    /// Has the process stand still (SIGSTOP), or go on (SIGCONT).
+    /// Has the process stand still (SIGSTOP), go on (SIGCONT), or stop (SIGTERM).
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(self.child.as_ref().expect("the broker runs")), signal).unwrap();
     }
@@ -133,12 +133,17 @@ impl Broker {
 
     /// Asks it to stop, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.await_end()
+    }
+
+    /// Waits until it has ended.
+    pub fn await_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the broker runs");
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let ended = poll(PATIENCE, || child.try_wait().unwrap());
         ended.unwrap_or_else(|| {
             child.kill().unwrap();
-            panic!("the broker does not stop");
+            panic!("the broker does not end");
         })
     }
 

@@ -5,6 +5,7 @@ use super::port::Port;
 use super::process::poll;
 use super::wire::{Wire, text};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use std::time::Duration;
 
@@ -111,8 +112,12 @@ impl Cluster {
     /// What `node` says of the cluster and of one topic.
     pub fn metadata(&self, node: i32, topic: &str) -> MetadataResponse {
         let topic = MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))));
-        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
-        let request = request.with_allow_auto_topic_creation(false);
+        self.metadata_of(node, Some(vec![topic]))
+    }
+
+    /// What `node` says of these topics, or of all.
+    fn metadata_of(&self, node: i32, topics: Option<Vec<MetadataRequestTopic>>) -> MetadataResponse {
+        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
         let mut wire = Wire::connect(&self.nodes[node as usize - 1].address());
         wire.call(METADATA, &request)
     }
@@ -127,5 +132,23 @@ impl Cluster {
     ) -> T {
         let found = poll(PATIENCE, || wanted(&self.metadata(node, topic)));
         found.unwrap_or_else(|| panic!("node {node}: {what}: {:?}", self.metadata(node, topic)))
+    }
+
+    /// Waits until `node` sees the partitions of all topics as `wanted` has them.
+    pub fn until_all(&self, node: i32, what: &str, wanted: impl Fn(&[&MetadataResponsePartition]) -> bool) {
+        let seen = poll(PATIENCE, || {
+            let seen = self.metadata_of(node, None);
+            wanted(&seen.topics.iter().flat_map(|topic| &topic.partitions).collect::<Vec<_>>()).then_some(())
+        });
+        assert!(seen.is_some(), "node {node}: {what}: {:?}", self.metadata_of(node, None));
+    }
+
+    /// Waits until every node sees all copies of all partitions in sync.
+    pub fn until_whole(&self) {
+        for node in 1..=self.nodes.len() as i32 {
+            self.until_all(node, "all in sync", |partitions| {
+                partitions.iter().all(|one| one.isr_nodes.len() == one.replica_nodes.len())
+            });
+        }
     }
 }

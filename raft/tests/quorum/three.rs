@@ -48,6 +48,27 @@ async fn a_leader_that_is_cut_off_promises_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_who_leads_a_majority_in_this_term_is_confirmed() {
+    let trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let first = trio.leader(0).await;
+    let (lost, follower) = (trio.up[&first].0.clone(), trio.up[&(first % 3 + 1)].0.clone());
+    let term = lost.status().borrow().term;
+    let unconfirmed = Err(ProposeError::NotLeader { leader: None });
+    assert_eq!(lost.confirm(term).await, Ok(()));
+    assert_eq!(lost.confirm(term + 1).await, unconfirmed);
+    assert_eq!(follower.confirm(term).await, unconfirmed);
+    trio.net.cut(first, true, true);
+    assert_eq!(lost.confirm(term).await, unconfirmed);
+    assert!(lost.status().borrow().is_leader(), "it does not know yet");
+    trio.net.heal();
+    let second = trio.up[&trio.leader(0).await].0.clone();
+    let term = second.status().borrow().term;
+    assert_eq!(second.confirm(term).await, Ok(()));
+    second.clone().shutdown().await;
+    assert_eq!(second.confirm(term).await, Err(ProposeError::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_that_lags_too_far_gets_a_snapshot() {
     let mut trio = Trio::start(1, 0, hasty()).await;
     let leader = trio.leader(0).await;

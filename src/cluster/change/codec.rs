@@ -31,9 +31,9 @@ pub enum DecodeError {
 macro_rules! kinds {
     ($($kind:literal, $version:literal, $name:ident;)*) => {
         impl Change {
-            /// The numbers of all kinds.
+            /// The number of each kind, and the newest version of it.
             #[cfg(test)]
-            pub const KINDS: &[u16] = &[$($kind),*];
+            pub const KINDS: &[(u16, u8)] = &[$(($kind, $version)),*];
 
             /// Number and version of the kind, and the payload.
             fn parts(&self) -> (u16, u8, Vec<u8>) {

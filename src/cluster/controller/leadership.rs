@@ -141,12 +141,10 @@ fn has_replica(partition: &PartitionImage, broker: BrokerId, brokers: &Brokers) 
     partition.replica_on(broker).is_some_and(|replica| has_directory(replica, brokers))
 }
 
-/// Whether its directory is one of those its broker registered. Nil: not placed yet. Nothing is known of the
-/// directories of a broker that is not registered.
+/// Whether its directory is one of those its broker registered. Nothing is known of the directories of a broker that is not
+/// registered.
 fn has_directory(replica: &Replica, brokers: &Brokers) -> bool {
-    let registered = brokers.get(replica.broker).map(|broker| &broker.directories);
-    replica.directory.is_nil()
-        || registered.is_none_or(|directories| directories.contains(&replica.directory))
+    brokers.get(replica.broker).is_none_or(|broker| broker.can_use(replica.directory))
 }
 
 /// Those in sync or eligible before, and not in sync now, that still hold everything; in the order of the replicas.

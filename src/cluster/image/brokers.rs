@@ -57,6 +57,11 @@ impl Broker {
         !self.fenced && !self.shutting_down
     }
 
+    /// Whether what is in this directory can be used. Nil: of a replica that is not placed yet.
+    pub fn can_use(&self, directory: Uuid) -> bool {
+        directory.is_nil() || self.directories.contains(&directory)
+    }
+
     /// Whether it started without this directory: nothing in there was opened, and no fetch is on its way that tells what
     /// it held. Of one that failed since, a leader may still hear such a fetch, and take it for one from a new directory.
     pub fn has_lost(&self, directory: Uuid) -> bool {

@@ -3,6 +3,7 @@
 use super::trio::Truth;
 use super::*;
 use crate::cluster::change::BrokerFencingChanged;
+use crate::cluster::image::Broker;
 use crate::partition::cut;
 use crate::partition::replica::{Asked, Fetched, FollowerRead, LeaderMarks};
 
@@ -13,12 +14,14 @@ fn begin(disk: &Arc<FaultDisk>, leader: BrokerId, configs: &[(&str, &str)]) -> L
     life
 }
 
-fn led_by(leader: BrokerId, epoch: i32, configs: &[(&str, &str)]) -> Arc<Image> {
+fn truth(leader: BrokerId, epoch: i32, isr: &[BrokerId]) -> Truth {
     let brokers = [1, 2, 3].map(|id| (id, (i64::from(id), false))).into();
-    let isr = vec![leader];
     let (leader, leader_epoch, partition_epoch) = (Some(leader), epoch, epoch);
-    let truth = Truth { leader, leader_epoch, partition_epoch, isr, brokers, flush: false };
-    let mut image = (*truth.image(epoch as usize)).clone();
+    Truth { leader, leader_epoch, partition_epoch, isr: isr.to_vec(), brokers, flush: false }
+}
+
+fn led_by(leader: BrokerId, epoch: i32, configs: &[(&str, &str)]) -> Arc<Image> {
+    let mut image = (*truth(leader, epoch, &[leader]).image(epoch as usize)).clone();
     image.apply_all(&configs.iter().copied().map(set).collect::<Vec<_>>()).unwrap();
     Arc::new(image)
 }
@@ -97,6 +100,35 @@ fn a_leader_that_shuts_down_admits_who_is_to_take_over() {
     };
     let wants = life.replica(TOPIC).read_as_follower(read, NOW.mono).wants;
     assert_eq!(wants.map(|change| change.isr), Some(vec![(1, 1), (2, 2)]));
+}
+
+/// It seems to keep up for a while, and to be about to come back: the watermark waits for those who are.
+#[test]
+fn a_follower_whose_log_directory_has_failed_is_not_waited_for() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(25)));
+    life.reconciler.reconcile(truth(1, 0, &[1, 2, 3]).image(0), NOW);
+    let replica = life.replica(TOPIC);
+    let fetch = |from: BrokerId, offset| {
+        let wanted = Wanted { offset, current_epoch: 0, last_epoch: -1 };
+        let (broker_epoch, log_start, max_bytes) = (i64::from(from), 0, 100);
+        let (at_least_one, is_held_back) = (true, false);
+        replica.read_as_follower(
+            FollowerRead { from, broker_epoch, wanted, log_start, max_bytes, at_least_one, is_held_back },
+            NOW.mono,
+        )
+    };
+    assert!([2, 3].map(|from| fetch(from, 0)).iter().all(|fetched| fetched.wants.is_none()));
+    replica.append(Append { records: record("a"), acks: Acks::Leader }, NOW).unwrap();
+    assert_eq!(fetch(2, 1).wants, None);
+    assert_eq!(replica.marks().high_watermark, 0);
+    let shrunk = Truth { partition_epoch: 1, ..truth(1, 0, &[1, 2]) };
+    let mut image = (*shrunk.image(1)).clone();
+    let mut broker = Broker::clone(image.brokers.get(3).unwrap());
+    broker.failed.append(&mut broker.directories);
+    image.apply_all(&[Change::BrokerRegistered(broker)]).unwrap();
+    life.reconciler.reconcile(Arc::new(image), NOW);
+    assert_eq!(replica.marks().high_watermark, 1);
+    assert_eq!(fetch(3, 1).wants, None, "nor is it admitted");
 }
 
 #[test]
