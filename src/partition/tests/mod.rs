@@ -1,5 +1,6 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
+mod driver;
 mod pair;
 pub(crate) mod trio;
 
