@@ -243,6 +243,19 @@ fn what_the_cluster_does_not_know_is_kept_aside() {
     assert!(life.names().iter().any(|name| name.ends_with("-stray")), "{:?}", life.names());
 }
 
+/// A topic may be in one image and in the next neither there nor deleted: that it was is forgotten once every broker that held
+/// it has said so.
+#[test]
+fn nor_is_what_a_later_image_does_not_know_deleted() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(4)));
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    append(&life.replica(TOPIC), "precious").unwrap();
+    life.reconciler.reconcile(image(2, &[]), NOW);
+    assert!(life.names().iter().all(|name| name.ends_with("-stray")), "{:?}", life.names());
+    assert_eq!(life.names().len(), 1);
+    assert!(life.doomed.try_recv().is_err(), "it is not to be unlinked");
+}
+
 fn deleted(id: Uuid) -> Change {
     Change::TopicDeleted(TopicDeleted { id, held_by: vec![ME] })
 }
