@@ -247,3 +247,43 @@ impl Replica {
         format!("{}-{}", self.topic, self.id.partition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::tests::trio::Truth;
+    use crate::partition::tests::{Life, NOW, TOPIC, append};
+    use std::sync::Arc;
+    use storage::disk::fault::FaultDisk;
+
+    /// Between the note and the read it may have come to follow, and have cut what it is asked for.
+    #[test]
+    fn who_follows_since_a_position_was_noted_sends_nothing_for_it() {
+        let truth = |leader, epoch: i32| Truth {
+            leader: Some(leader),
+            leader_epoch: epoch,
+            partition_epoch: epoch,
+            isr: vec![1, 2],
+            brokers: [1, 2, 3].map(|id| (id, (i64::from(id), false))).into(),
+            flush: false,
+        };
+        let mut life = Life::of(1, &Arc::new(FaultDisk::new(1)), &["/data"], || {});
+        life.reconciler.reconcile(truth(1, 0).image(0), NOW);
+        let replica = life.replica(TOPIC);
+        append(&replica, "a").unwrap();
+        let read = FollowerRead {
+            from: 2,
+            broker_epoch: 2,
+            wanted: Wanted { offset: 0, current_epoch: 0, last_epoch: -1 },
+            log_start: 0,
+            max_bytes: 100,
+            at_least_one: true,
+            is_held_back: false,
+        };
+        let Ok(Answer::Noted(marks, _)) = replica.note_position(&read, NOW.mono) else { panic!("it leads") };
+        assert_eq!(replica.read_on(&read, &marks).map(|found| found.slices.len()), Ok(1));
+        life.reconciler.reconcile(truth(2, 1).image(1), NOW);
+        let found = replica.read_on(&read, &marks).map(drop);
+        assert_eq!(found, Err(ErrorCode::FencedLeaderEpoch));
+    }
+}

@@ -1,5 +1,6 @@
 //! A broker's partitions on a disk that loses power, fills up and fails.
 
+mod driver;
 mod pair;
 pub(crate) mod trio;
 
@@ -208,6 +209,25 @@ fn a_reader_of_an_unknown_epoch_is_out_of_range() {
 }
 
 #[test]
+fn who_names_another_leader_epoch_is_told_whether_it_is_an_older_or_a_newer_one() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(6)));
+    life.reconciler.reconcile(image(1, &created(TOPIC, 3)), NOW);
+    let replica = life.replica(TOPIC);
+    append(&replica, "a").unwrap();
+    let (fenced, unknown) = (Err(ErrorCode::FencedLeaderEpoch), Err(ErrorCode::UnknownLeaderEpoch));
+    for (current_epoch, told) in [(-1, Ok(())), (3, Ok(())), (2, fenced), (4, unknown)] {
+        let wanted = Wanted { offset: 0, current_epoch, last_epoch: -1 };
+        for may_follow in [false, true] {
+            let isolation = Isolation::ReadUncommitted;
+            let read = Read { wanted, max_bytes: 1 << 20, at_least_one: true, isolation, may_follow };
+            assert_eq!(replica.read(read).map(drop), told, "{current_epoch}, {may_follow}");
+        }
+        assert_eq!(replica.read_elsewhere(wanted).map(drop), told, "{current_epoch}");
+        assert_eq!(replica.check_leader(current_epoch), told, "{current_epoch}");
+    }
+}
+
+#[test]
 fn a_topic_made_again_under_its_name_starts_empty() {
     let disk = Arc::new(FaultDisk::new(2));
     let mut life = Life::begin(&disk);
@@ -240,6 +260,19 @@ fn what_the_cluster_does_not_know_is_kept_aside() {
     life.reconciler.reconcile(image(1, &created(other, 0)), NOW);
     assert_eq!(append(&life.replica(other), "fresh"), Ok(0));
     assert!(life.names().iter().any(|name| name.ends_with("-stray")), "{:?}", life.names());
+}
+
+/// A topic may be in one image and in the next neither there nor deleted: that it was is forgotten once every broker that held
+/// it has said so.
+#[test]
+fn nor_is_what_a_later_image_does_not_know_deleted() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(4)));
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    append(&life.replica(TOPIC), "precious").unwrap();
+    life.reconciler.reconcile(image(2, &[]), NOW);
+    assert!(life.names().iter().all(|name| name.ends_with("-stray")), "{:?}", life.names());
+    assert_eq!(life.names().len(), 1);
+    assert!(life.doomed.try_recv().is_err(), "it is not to be unlinked");
 }
 
 fn deleted(id: Uuid) -> Change {

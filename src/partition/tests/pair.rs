@@ -49,6 +49,54 @@ fn a_follower_is_admitted_though_its_read_fails() {
     assert_eq!(wants.unwrap().isr, [(1, 1), (2, 2)]);
 }
 
+/// What is promised in an epoch may have been cut since another began.
+#[test]
+fn a_follower_is_heard_in_the_epoch_of_its_leader_alone() {
+    let mut life = begin(&Arc::new(FaultDisk::new(20)), 1, &[]);
+    life.reconciler.reconcile(led_by(1, 1, &[]), NOW);
+    let replica = life.replica(TOPIC);
+    replica.append(Append { records: record("a"), acks: Acks::Leader }, NOW).unwrap();
+    let (fenced, unknown) = (ErrorCode::FencedLeaderEpoch, ErrorCode::UnknownLeaderEpoch);
+    for (current_epoch, told) in [(-1, Err(fenced)), (0, Err(fenced)), (2, Err(unknown)), (1, Ok(1))] {
+        let read = FollowerRead {
+            from: 2,
+            broker_epoch: 2,
+            wanted: Wanted { offset: 1, current_epoch, last_epoch: 1 },
+            log_start: 0,
+            max_bytes: 100,
+            at_least_one: true,
+            is_held_back: false,
+        };
+        let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
+        assert_eq!(found.map(|found| found.seen.log_end), told, "{current_epoch}");
+        assert_eq!(wants.is_some(), told.is_ok(), "{current_epoch}");
+    }
+}
+
+/// The log ends where it ended then: only the epoch tells that the answer is late.
+#[test]
+fn an_answer_to_what_was_asked_in_an_older_epoch_is_not_acted_on() {
+    let mut life = begin(&Arc::new(FaultDisk::new(22)), 2, &[]);
+    let replica = life.replica(TOPIC);
+    let records = |offset| {
+        let mut batch = BatchBuilder::new(Compression::NONE);
+        batch.push(NOW.wall.0, None, Some(b"a"), &[]);
+        let mut batch = batch.finish().unwrap();
+        batch.assign(offset, 0);
+        batch.to_bytes()
+    };
+    let marks = LeaderMarks { high_watermark: 0, log_start: 0 };
+    let append = |asked: Asked| replica.append_fetched(asked, &records(asked.offset), marks, NOW);
+    assert_eq!(append(Asked { epoch: 0, offset: 0 }), Ok(1));
+    life.reconciler.reconcile(led_by(3, 1, &[]), NOW);
+    let (late, fenced) = (Asked { epoch: 0, offset: 1 }, Err(ErrorCode::FencedLeaderEpoch));
+    assert_eq!(append(late), fenced);
+    assert_eq!(cut::truncate_by_epoch(&life.table, &replica, late, (-1, 0), NOW), fenced);
+    assert_eq!(cut::restart_at(&life.table, &replica, late, 7, NOW), fenced);
+    assert_eq!((replica.marks().log_start, replica.marks().log_end), (0, 1));
+    assert_eq!(append(Asked { epoch: 1, offset: 1 }), Ok(2));
+}
+
 #[test]
 fn a_follower_goes_on_behind_what_it_appended_before_an_error() {
     let disk = Arc::new(FaultDisk::new(21));

@@ -553,6 +553,38 @@ fn a_leader_that_wrote_nothing_still_knows_where_older_epochs_began() {
     trio.check_healed();
 }
 
+/// What is below its leader's end of an epoch stays, whether or not this follower has heard that it is committed (KIP-101).
+///
+/// ```text
+///   broker 1   0 0 0        the second is acknowledged, the third only broker 2 has taken
+///   broker 2   0 0 0        has heard that the first is committed; leads in epoch 2, after broker 3
+///   broker 3   0 0 1        leads in epoch 1
+/// ```
+#[test]
+fn what_was_acknowledged_is_not_cut_by_who_has_not_heard_of_it() {
+    let mut trio = Trio::begin(0, false);
+    trio.produce();
+    [2, 3].into_iter().for_each(|id| trio.fetch(id));
+    trio.produce();
+    [2, 3].into_iter().for_each(|id| trio.fetch(id));
+    trio.produce();
+    trio.fetch(2);
+    trio.ask(3);
+    trio.answers.clear();
+    let ends = |id| trio.replica(id).map(|replica| (replica.marks().high_watermark, replica.marks().log_end));
+    assert_eq!((ends(2), ends(3)), (Some((1, 3)), Some((1, 2))));
+    assert_eq!(trio.acknowledged.len(), 2);
+    trio.appoint(3, &[3, 2]);
+    let leader = trio.replica(3).unwrap();
+    trio.produce_to(&leader);
+    drop(leader);
+    trio.fetch(2);
+    trio.appoint(2, &[2, 3]);
+    trio.heal();
+    trio.check();
+    trio.check_healed();
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_while_one_loses_power() {
     run_seeds(0..25, false);
