@@ -81,3 +81,27 @@ fn a_transactional_batch_without_a_transaction_hides_nothing() -> Result<()> {
     assert_eq!(wire.try_call(2, &stable)?.topics[0].partitions[0].offset, 1);
     Ok(())
 }
+
+/// Each request that names the leader's epoch, as a client that has heard of a later one.
+#[test]
+fn an_epoch_that_is_not_there_yet_is_said_to_be_unknown() -> Result<()> {
+    use list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    use offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+    let broker = Broker::start(&[]);
+    let mut wire = Wire::connect(&broker.address());
+    wire.create_topic("t", 1);
+    for (epoch, expected) in [(-1, None), (0, None), (7, Some(ErrorCode::UnknownLeaderEpoch))] {
+        let expected = expected.map_or(0, ErrorCode::code);
+        let asked = ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(epoch);
+        let asked = ListOffsetsTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![asked]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
+        let answer = wire.try_call(4, &request)?;
+        assert_eq!(answer.topics[0].partitions[0].error_code, expected, "ListOffsets, epoch {epoch}");
+        let asked = OffsetForLeaderPartition::default().with_current_leader_epoch(epoch);
+        let asked =
+            OffsetForLeaderTopic::default().with_topic(TopicName(text("t"))).with_partitions(vec![asked]);
+        let answer = wire.try_call(4, &OffsetForLeaderEpochRequest::default().with_topics(vec![asked]))?;
+        assert_eq!(answer.topics[0].partitions[0].error_code, expected, "epochs' ends, epoch {epoch}");
+    }
+    Ok(())
+}
