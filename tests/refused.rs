@@ -91,7 +91,7 @@ fn an_epoch_that_is_not_there_yet_is_said_to_be_unknown() -> Result<()> {
     let mut wire = Wire::connect(&broker.address());
     wire.create_topic("t", 1);
     for (epoch, expected) in [(-1, None), (0, None), (7, Some(ErrorCode::UnknownLeaderEpoch))] {
-        let expected = expected.map_or(0, ErrorCode::code);
+        let expected = expected.map_or(0, |code| code.code());
         let asked = ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(epoch);
         let asked = ListOffsetsTopic::default().with_name(TopicName(text("t"))).with_partitions(vec![asked]);
         let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
