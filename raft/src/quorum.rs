@@ -12,6 +12,7 @@ use openraft::errors::{self, ClientWriteError, Fatal, RaftError};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use storage::disk::Disk;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::answer::{Incoming, answer};
 use crate::applier::{Applier, at};
@@ -25,6 +26,9 @@ use crate::store::Store;
 use crate::transport::Transport;
 use crate::types::{Command, Member, Types};
 use crate::voters::CaughtUp;
+
+/// A leader that has not heard from a majority for so long may have been succeeded.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A member of a quorum that orders opaque commands. Clones are the same member.
 #[derive(Clone)]
@@ -153,7 +157,8 @@ impl Quorum {
     /// Returns once a majority has said, after this was asked, that this member leads `term`: then nobody else can have had
     /// anything ordered before. A leader that is cut off does not notice by itself that it is none any more.
     pub async fn confirm(&self, term: u64) -> Result<(), ProposeError> {
-        let confirmed = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let confirmed = timeout(CONFIRMED_WITHIN, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
+        let confirmed = confirmed.map_err(|_| ProposeError::NotLeader { leader: None })?;
         let led = confirmed.map_err(|error| match error {
             RaftError::Fatal(_) => ProposeError::Stopped,
             RaftError::APIError(_) => ProposeError::NotLeader { leader: None },
