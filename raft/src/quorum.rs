@@ -155,7 +155,8 @@ impl Quorum {
     }
 
     /// Returns once a majority has said, after this was asked, that this member leads `term`: then nobody else can have had
-    /// anything ordered before. A leader that is cut off does not notice by itself that it is none any more.
+    /// anything ordered before. A leader that is cut off does not notice by itself that it is none any more: it fails here,
+    /// after [`CONFIRMED_WITHIN`] at the latest.
     pub async fn confirm(&self, term: u64) -> Result<(), ProposeError> {
         let confirmed = timeout(CONFIRMED_WITHIN, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
         let confirmed = confirmed.map_err(|_| ProposeError::NotLeader { leader: None })?;

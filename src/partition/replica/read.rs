@@ -252,7 +252,7 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::partition::tests::trio::Truth;
-    use crate::partition::tests::{Life, NOW, TOPIC, append};
+    use crate::partition::tests::{Life, NOW, TOPIC, append, first_read};
     use std::sync::Arc;
     use storage::disk::fault::FaultDisk;
 
@@ -271,15 +271,7 @@ mod tests {
         life.reconciler.reconcile(truth(1, 0).image(0), NOW);
         let replica = life.replica(TOPIC);
         append(&replica, "a").unwrap();
-        let read = FollowerRead {
-            from: 2,
-            broker_epoch: 2,
-            wanted: Wanted { offset: 0, current_epoch: 0, last_epoch: -1 },
-            log_start: 0,
-            max_bytes: 100,
-            at_least_one: true,
-            is_held_back: false,
-        };
+        let read = first_read();
         let Ok(Answer::Noted(marks, _)) = replica.note_position(&read, NOW.mono) else { panic!("it leads") };
         assert_eq!(replica.read_on(&read, &marks).map(|found| found.slices.len()), Ok(1));
         life.reconciler.reconcile(truth(2, 1).image(1), NOW);

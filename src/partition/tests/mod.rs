@@ -5,7 +5,7 @@ mod pair;
 pub(crate) mod trio;
 
 use super::reconcile::{Doomed, Parts, Reconciler, Role, RoleChange};
-use super::replica::{Acks, Append, Isolation, Read, Replica, Wanted};
+use super::replica::{Acks, Append, FollowerRead, Isolation, Read, Replica, Wanted};
 use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
 use crate::cluster::Image;
@@ -129,6 +129,19 @@ pub(crate) fn record(value: &str) -> Bytes {
     let mut batch = BatchBuilder::new(Compression::NONE);
     batch.push(NOW.wall.0, None, Some(value.as_bytes()), &[]);
     batch.finish().unwrap().to_bytes()
+}
+
+/// Broker 2 begins to follow, in epoch 0.
+pub(crate) fn first_read() -> FollowerRead {
+    FollowerRead {
+        from: 2,
+        broker_epoch: 2,
+        wanted: Wanted { offset: 0, current_epoch: 0, last_epoch: -1 },
+        log_start: 0,
+        max_bytes: 100,
+        at_least_one: true,
+        is_held_back: false,
+    }
 }
 
 pub(crate) fn append(replica: &Arc<Replica>, value: &str) -> Result<Offset, ErrorCode> {

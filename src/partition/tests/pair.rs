@@ -35,16 +35,7 @@ fn a_follower_is_admitted_though_its_read_fails() {
         replica.append(Append { records: record(value), acks: Acks::Leader }, NOW).unwrap();
     }
     disk.inject(breaks(Op::Read, "/data", Errno::IO));
-    let read = FollowerRead {
-        from: 2,
-        broker_epoch: 2,
-        wanted: Wanted { offset: 0, current_epoch: 0, last_epoch: -1 },
-        log_start: 0,
-        max_bytes: 100,
-        at_least_one: true,
-        is_held_back: false,
-    };
-    let Fetched { found, wants } = replica.read_as_follower(read, NOW.mono);
+    let Fetched { found, wants } = replica.read_as_follower(first_read(), NOW.mono);
     assert_eq!(found.unwrap_err(), ErrorCode::KafkaStorageError);
     assert_eq!(wants.unwrap().isr, [(1, 1), (2, 2)]);
 }
