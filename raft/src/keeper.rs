@@ -38,6 +38,8 @@ pub(crate) struct Keeper {
     moved: Option<LogId>,
     /// The term in which this member has finished what an earlier leader left half done.
     finished: Option<u64>,
+    /// The term that this member has led without a vote, and given up.
+    given_up: Option<u64>,
 }
 
 impl Keeper {
@@ -61,6 +63,7 @@ impl Keeper {
             addresses,
             moved: None,
             finished: None,
+            given_up: None,
         }
     }
 
@@ -118,6 +121,7 @@ impl Keeper {
     async fn tend(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
         self.elect_if_alone(metrics).await?;
         self.finish_change(metrics);
+        self.give_way(metrics);
         self.snapshot_if_large(metrics).await?;
         self.purge_if_large(metrics).await
     }
@@ -150,6 +154,31 @@ impl Keeper {
         // If this leader falls too, the next one does it.
         tokio::spawn(async move {
             raft.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
+        });
+    }
+
+    /// A leader that was to lose its vote and finished that change, as an earlier leader left it, has another lead. The core
+    /// sees to that only for one that is forgotten, not for one that follows on.
+    fn give_way(&mut self, metrics: &Metrics) {
+        let (membership, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+        let votes = membership.membership().voter_ids().any(|id| id == metrics.id);
+        let is_committed = membership.log_id() == committed.log_id();
+        let term = Some(metrics.current_term);
+        if metrics.state != ServerState::Leader || votes || !is_committed || self.given_up == term {
+            return;
+        }
+        self.given_up = term;
+        let (raft, wait) = (self.raft.clone(), self.settings.heartbeat);
+        let (vote, changed) = (metrics.vote, *membership.log_id());
+        let last = |id: &u64| metrics.replication.as_ref()?.get(id).copied().flatten();
+        let next = membership.membership().voter_ids().max_by_key(last);
+        tokio::spawn(async move {
+            if let Some(next) = next {
+                raft.trigger().transfer_leader(next).await?;
+            }
+            // If that one does not take over, silence has the voters elect another.
+            tokio::time::sleep(wait).await;
+            raft.trigger().refresh_server_state(Some(vote), changed).await
         });
     }
 

@@ -36,4 +36,14 @@ impl Status {
     pub fn is_leader(&self) -> bool {
         self.leader == Some(self.node_id) && self.state == State::Running
     }
+
+    /// Where a member is called.
+    pub fn address(&self, member: u64) -> Option<&String> {
+        self.voters.get(&member).or_else(|| self.learners.get(&member))
+    }
+
+    /// Where the leader is called. One that has just lost its vote leads for a moment more.
+    pub fn leader_address(&self) -> Option<&String> {
+        self.address(self.leader?)
+    }
 }

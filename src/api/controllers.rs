@@ -118,10 +118,7 @@ impl Desk {
     /// All controllers that follow the quorum, by their ids, and the id of the one that leads.
     pub(super) fn controllers(&self) -> (BTreeMap<i32, Address>, i32) {
         let status = self.metadata.status().borrow().clone();
-        let address = |member: &u64| {
-            let known = status.voters.get(member).or_else(|| status.learners.get(member));
-            known.and_then(|known| Address::parse(known))
-        };
+        let address = |member: &u64| status.address(*member).and_then(|known| Address::parse(known));
         // Of two directories of a node the one without a vote is the newer.
         let members = status.voters.keys().chain(status.learners.keys());
         let controllers = members.filter_map(address).filter(|address| address.is_controller);

@@ -114,7 +114,7 @@ impl Metadata {
             None => Err(ErrorCode::NotController),
             Some(leader) if leader == status.node_id => self.decide_here(command.clone()).await,
             Some(leader) => {
-                let address = status.voters.get(&leader).cloned().unwrap_or_default();
+                let address = status.leader_address().cloned().unwrap_or_default();
                 self.decide_there(leader, address, request.clone()).await
             }
         }

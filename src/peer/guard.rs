@@ -130,8 +130,7 @@ impl Guard {
     }
 
     fn led_by(&self, status: &Status) -> Option<BrokerId> {
-        let address = status.voters.get(&status.leader?)?;
-        Address::parse(address).map(|leader| leader.node).filter(|node| *node != self.node)
+        Address::parse(status.leader_address()?).map(|leader| leader.node).filter(|node| *node != self.node)
     }
 
     /// A new leader gives every broker a whole session, and looks at once who is there. Only the leader `before` it has been
@@ -194,7 +193,7 @@ impl Guard {
         if status.leader != Some(member) || status.is_leader() {
             return;
         }
-        let Some(address) = status.voters.get(&member).cloned() else { return };
+        let Some(address) = status.leader_address().cloned() else { return };
         let others = status.voters.keys().filter(|id| **id != member);
         let rank = others.take_while(|id| **id != status.node_id).count() as u32;
         let (members, quorum) = (self.members.clone(), self.quorum.clone());

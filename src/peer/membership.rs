@@ -108,10 +108,8 @@ enum Step {
 
 impl Me {
     fn step(&self, status: &Status, silence: Duration) -> Step {
-        let known = status.voters.get(&self.member).or_else(|| status.learners.get(&self.member));
-        let is_known = known == Some(&self.address.to_string());
-        let leader = status.leader.and_then(|leader| status.voters.get(&leader));
-        match leader {
+        let is_known = status.address(self.member) == Some(&self.address.to_string());
+        match status.leader_address() {
             _ if status.leader_ready => {
                 if is_known {
                     Step::Rest

@@ -62,7 +62,7 @@ impl Heart {
         if leader == status.node_id {
             return self.news.try_send(News::Heard { broker, epoch }).is_ok();
         }
-        let Some(address) = status.voters.get(&leader) else { return false };
+        let Some(address) = status.leader_address() else { return false };
         let body = encode(&Pulse { broker, epoch });
         let answer = self.members.call(address, PULSE, body, self.interval).await;
         answer.is_ok_and(|answer| decode(&answer) == Some(Taken::Yes))

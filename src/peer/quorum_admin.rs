@@ -173,7 +173,7 @@ impl QuorumAdmin {
     ) -> Result<A, Refusal> {
         let status = self.quorum.status().borrow().clone();
         let leader = status.leader.ok_or(ErrorCode::NotLeaderOrFollower)?;
-        let answer = match status.voters.get(&leader) {
+        let answer = match status.leader_address() {
             _ if leader == status.node_id => {
                 timeout(limit, self.answer(&question)).await.map_err(|_| ErrorCode::RequestTimedOut)?
             }

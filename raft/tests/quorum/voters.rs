@@ -9,6 +9,8 @@ use raft::{Lane, ProposeError, Quorum, VotersError};
 use storage::disk::fault::FaultDisk;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Less than an election takes.
+const SETTLED: Duration = Duration::from_millis(900);
 
 fn quorum(trio: &Trio, id: u64) -> Quorum {
     trio.up[&id].0.clone()
@@ -274,4 +276,33 @@ async fn a_change_is_finished_or_has_not_begun() {
         }
     }
     assert_eq!(finished, BTreeSet::from([3, 4]));
+}
+
+/// Whoever is to lose its vote may be the one that finishes the change.
+#[tokio::test(start_paused = true)]
+async fn nobody_leads_on_without_a_vote() {
+    let mut last = BTreeSet::new();
+    for moment in 0..40 {
+        let (mut trio, leader) = with_learner().await;
+        let (changing, to_go) = (quorum(&trio, leader), leader % 3 + 1);
+        let change = tokio::spawn(async move { changing.remove_voter(to_go).await });
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        quorum(&trio, leader).transfer(to_go).await;
+        let _by_whomever_it_is_finished = change.await.unwrap();
+        let leads_by_right = |status: &raft::Status| {
+            !status.is_changing && status.leader.is_some_and(|leads| status.voters.contains_key(&leads))
+        };
+        let stays = quorum(&trio, leader);
+        // Nobody is elected meanwhile, unless the one that is asked to lead does not.
+        let settled = tokio::time::timeout(SETTLED, until(&stays, leads_by_right)).await;
+        let settled = settled.unwrap_or_else(|_| panic!("{:?} at {moment} ms", stays.status().borrow()));
+        last.insert((settled.voters.contains_key(&to_go), settled.term));
+        for id in 1..=4 {
+            trio.crash(id).await;
+        }
+    }
+    assert!(
+        last.iter().any(|(votes, term)| !votes && *term > 2),
+        "no moment is between the two steps: {last:?}"
+    );
 }
