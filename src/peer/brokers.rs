@@ -1,5 +1,6 @@
 //! The way to other brokers, by their ids.
 
+use super::line::Line;
 use super::link::{Link, Unreachable};
 use crate::cluster::Metadata;
 use crate::config::HostPort;
@@ -42,8 +43,8 @@ impl Brokers {
     }
 
     /// A connection that is nobody else's, for requests that wait at the other broker.
-    pub fn own_link(&self, to: BrokerId) -> Option<Link> {
-        self.address(to).map(Link::new)
+    pub fn own_line(&self, to: BrokerId) -> Option<Line> {
+        self.address(to).map(Line::new)
     }
 
     fn address(&self, to: BrokerId) -> Option<HostPort> {

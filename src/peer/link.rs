@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -22,9 +21,9 @@ const QUEUE: usize = 64;
 /// Who has said nothing for so long after a request is gone, whatever the connection says.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The largest answer that is taken, bytes.
-const MAX_ANSWER: usize = 256 << 20;
+pub(super) const MAX_ANSWER: usize = 256 << 20;
 /// The correlation id and the empty tagged fields of an answer's header.
-const ANSWER_HEADER: usize = 5;
+pub(super) const ANSWER_HEADER: usize = 5;
 
 /// No answer: refused, no route, unknown name, cut off, or silent for too long. All are treated alike.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,16 +57,10 @@ struct Waiting {
     askers: HashMap<i32, oneshot::Sender<Bytes>>,
     /// When the first request was sent that nothing has been heard since; whether its asker still waits does not matter.
     unanswered: Option<Instant>,
-    /// When the last piece of an answer came.
-    heard: Instant,
     closed: bool,
 }
 
 impl Waiting {
-    fn hear(&mut self) {
-        (self.unanswered, self.heard) = (None, Instant::now());
-    }
-
     /// A connection that is cut stays open here for as long as the kernel hopes.
     fn is_of_use(&self) -> bool {
         !self.closed && self.unanswered.is_none_or(|since| since.elapsed() < SILENCE)
@@ -91,33 +84,6 @@ impl Link {
         let live = self.live(deadline).await?;
         let answer = timeout_at(deadline, live.ask(key, version, body)).await;
         self.outcome(answer.ok())
-    }
-
-    /// Like [`Link::call`], for an answer that may be long and comes alone: what is limited is the time in which nothing of it
-    /// comes.
-    pub async fn call_long(
-        &self,
-        key: i16,
-        version: i16,
-        body: &[u8],
-        silence: Duration,
-    ) -> Result<Bytes, Unreachable> {
-        let mut deadline = Instant::now() + silence;
-        let live = self.live(deadline).await?;
-        let mut asked = pin!(live.ask(key, version, body));
-        let answer = loop {
-            match timeout_at(deadline, &mut asked).await {
-                Ok(answer) => break Some(answer),
-                Err(_) => {
-                    let heard = live.waiting.lock().heard;
-                    if heard + silence <= Instant::now() {
-                        break None;
-                    }
-                    deadline = heard + silence;
-                }
-            }
-        };
-        self.outcome(answer)
     }
 
     async fn live(&self, deadline: Instant) -> Result<Arc<Live>, Unreachable> {
@@ -172,7 +138,7 @@ pub(super) async fn resolve(address: &HostPort) -> Vec<IpAddr> {
 }
 
 /// The first of the host's addresses that accepts.
-async fn connect(address: &HostPort) -> io::Result<TcpStream> {
+pub(super) async fn connect(address: &HostPort) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for found in tokio::net::lookup_host((address.host.as_str(), address.port)).await? {
         match net::connect(found).await {
@@ -190,12 +156,8 @@ impl Live {
     fn open(stream: TcpStream) -> Live {
         let (input, output) = stream.into_split();
         let (requests, queue) = mpsc::channel(QUEUE);
-        let waiting = Arc::new(Mutex::new(Waiting {
-            askers: HashMap::new(),
-            unanswered: None,
-            heard: Instant::now(),
-            closed: false,
-        }));
+        let waiting =
+            Arc::new(Mutex::new(Waiting { askers: HashMap::new(), unanswered: None, closed: false }));
         let tasks =
             [tokio::spawn(write(output, queue, waiting.clone())), tokio::spawn(read(input, waiting.clone()))];
         Live { requests, waiting, next: AtomicI32::new(0), tasks }
@@ -238,7 +200,7 @@ impl Drop for Leaving<'_> {
 }
 
 /// A whole frame with a flexible header (v2), without client id.
-fn frame(key: i16, version: i16, id: i32, body: &[u8]) -> Bytes {
+pub(super) fn frame(key: i16, version: i16, id: i32, body: &[u8]) -> Bytes {
     const HEADER: usize = 2 + 2 + 4 + 2 + 1;
     let mut frame = BytesMut::with_capacity(4 + HEADER + body.len());
     frame.put_i32((HEADER + body.len()) as i32);
@@ -277,7 +239,7 @@ async fn answers(input: &mut OwnedReadHalf, waiting: &Mutex<Waiting>) -> io::Res
             if input.read_buf(&mut answer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            waiting.lock().hear();
+            waiting.lock().unanswered = None;
         }
         let body = answer.split_off(ANSWER_HEADER).freeze();
         let id = i32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
@@ -295,7 +257,7 @@ fn close(waiting: &Mutex<Waiting>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -308,13 +270,13 @@ mod tests {
     }
 
     /// Reads one request: its correlation id and body.
-    async fn request(stream: &mut TcpStream) -> (i32, Vec<u8>) {
+    pub async fn request(stream: &mut TcpStream) -> (i32, Vec<u8>) {
         let mut frame = vec![0; stream.read_i32().await.unwrap() as usize];
         stream.read_exact(&mut frame).await.unwrap();
         (i32::from_be_bytes(frame[4..8].try_into().unwrap()), frame[11..].to_vec())
     }
 
-    async fn respond(stream: &mut TcpStream, id: i32, body: &[u8]) {
+    pub async fn respond(stream: &mut TcpStream, id: i32, body: &[u8]) {
         let frame = [&(5 + body.len() as i32).to_be_bytes()[..], &id.to_be_bytes(), &[0], body].concat();
         stream.write_all(&frame).await.unwrap();
     }
@@ -380,31 +342,6 @@ mod tests {
         };
         let (lasts, ()) = tokio::join!(link.dial(LIMIT), dies);
         assert!(!lasts);
-    }
-
-    /// Half of the silence that is allowed passes after each piece.
-    #[tokio::test(start_paused = true)]
-    async fn a_long_answer_may_take_longer_than_silence_may_last() {
-        const PIECES: u8 = 10;
-        let (listener, link) = listen().await;
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let (id, _) = request(&mut stream).await;
-            stream.write_i32((ANSWER_HEADER as u8 + PIECES).into()).await.unwrap();
-            stream.write_i32(id).await.unwrap();
-            stream.write_u8(0).await.unwrap();
-            for piece in 0..PIECES {
-                stream.write_u8(piece).await.unwrap();
-                tokio::time::sleep(LIMIT / 2).await;
-            }
-            request(&mut stream).await;
-            stream
-        });
-        assert_eq!(*link.call_long(1, 0, b"", LIMIT).await.unwrap(), *(0..PIECES).collect::<Vec<_>>());
-        let asked = Instant::now();
-        assert!(link.call_long(1, 0, b"", LIMIT).await.is_err());
-        assert!(asked.elapsed() < LIMIT * 2, "nothing came");
-        server.await.unwrap();
     }
 
     #[tokio::test]

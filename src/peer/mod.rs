@@ -9,12 +9,14 @@
 //!     ├── QuorumAdmin   what administrators ask of the quorum's leader
 //!     ├── Heart         a broker's heartbeat to the controller
 //!     └── Brokers       Kafka's own requests from broker to broker
+//!   Line ── a connection that one asker has to itself: what a follower fetches
 //!   Service ── answers all of these; what it hears, and whose connection ends ──► Guard ── fences, elects
 //! ```
 
 mod brokers;
 mod first_start;
 mod guard;
+mod line;
 mod link;
 mod members;
 mod membership;
@@ -27,6 +29,7 @@ mod service;
 pub use brokers::Brokers;
 pub use first_start::{FirstStart, FirstStartError};
 pub use guard::{Guard, News};
+pub use line::Line;
 pub use link::{Link, Unreachable};
 pub use members::{Address, Members};
 pub use membership::{Me, Membership};

@@ -36,11 +36,11 @@ pub trait Leaders: Send + Sync + 'static {
     fn line(&self, to: BrokerId) -> Option<Self::Line>;
 }
 
-/// A way to one leader that serves one request at a time. A request that is dropped takes it along.
+/// A way to one leader, on which one request follows the other.
 pub trait Line: Send + Sync + 'static {
     /// Sends a request, both without headers; `None` if no answer came, or nothing more of it for `silence`.
     fn call(
-        &self,
+        &mut self,
         key: i16,
         version: i16,
         body: Bytes,
@@ -49,15 +49,15 @@ pub trait Line: Send + Sync + 'static {
 }
 
 impl Leaders for Arc<peer::Brokers> {
-    type Line = peer::Link;
-    fn line(&self, to: BrokerId) -> Option<peer::Link> {
-        self.own_link(to)
+    type Line = peer::Line;
+    fn line(&self, to: BrokerId) -> Option<peer::Line> {
+        self.own_line(to)
     }
 }
 
-impl Line for peer::Link {
-    async fn call(&self, key: i16, version: i16, body: Bytes, silence: Duration) -> Option<Bytes> {
-        let answer = peer::Link::call_long(self, key, version, &body, silence).await;
+impl Line for peer::Line {
+    async fn call(&mut self, key: i16, version: i16, body: Bytes, silence: Duration) -> Option<Bytes> {
+        let answer = peer::Line::call(self, key, version, &body, silence).await;
         answer.inspect_err(|error| tracing::debug!(%error, "a leader did not answer")).ok()
     }
 }
@@ -209,7 +209,7 @@ impl<L: Leaders> Fetcher<L> {
         let ask = Ask { max_wait_ms: self.patience_ms(), ..self.site.ask(id, epoch, changed, forgotten) };
         let body = ask.encode();
         let silence = self.site.settings.max_wait + GRACE;
-        let line = match self.line.take() {
+        let mut line = match self.line.take() {
             Some(line) => line,
             None => match self.site.leaders.line(self.leader) {
                 Some(line) => line,

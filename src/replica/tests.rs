@@ -44,7 +44,7 @@ impl Leaders for Leader {
 }
 
 impl Line for Leader {
-    async fn call(&self, _key: i16, _version: i16, mut body: Bytes, _limit: Duration) -> Option<Bytes> {
+    async fn call(&mut self, _key: i16, _version: i16, mut body: Bytes, _limit: Duration) -> Option<Bytes> {
         if self.silent.load(Ordering::Relaxed) {
             return None;
         }
