@@ -2,11 +2,13 @@
 
 use super::checkpoint;
 use super::reconcile::Doomed;
+use super::replica::Replica;
+use super::restless::By;
 use super::table::Table;
 use crate::config::BrokerConfig;
 use crate::seam::{self, Clock};
 use crate::types::{Mono, Now, Uuid};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::checkpoint::OffsetFile;
@@ -38,6 +40,8 @@ struct State {
     points_due: Mono,
     starts_due: Mono,
     waiting: Vec<Doomed>,
+    /// Checkpoints, by directory, that may no longer say what their logs say.
+    outdated: HashSet<(Uuid, &'static str)>,
     /// By directory: what was synced since its recovery points were last written for that reason.
     synced_bytes: HashMap<Uuid, u64>,
 }
@@ -74,7 +78,9 @@ impl Keeper {
 
     pub(super) fn round(&mut self) {
         let now = self.clock.now();
-        self.flush_old(now);
+        let restless = self.table.attend(By::Keeper);
+        flush_old(&restless, now);
+        self.note_changes(&restless);
         self.checkpoint_far_points();
         if due(&mut self.state.retention_due, now, self.config.log_retention_check_interval_ms) {
             self.retain(now);
@@ -93,22 +99,21 @@ impl Keeper {
         ) {
             self.checkpoint(OffsetFile::LogStart);
         }
-        self.unlink(now);
+        unlink_old(&restless, now);
+        self.unlink_doomed(now);
+        restless.iter().for_each(|replica| replica.stir_if_unfinished());
     }
 
-    fn flush_old(&self, now: Now) {
-        for replica in self.table.all().iter().filter(|replica| replica.is_flush_due(now)) {
-            if replica.ask_flush() {
-                replica.flush();
-            }
+    fn note_changes(&mut self, restless: &[Arc<Replica>]) {
+        for replica in restless {
+            let dir = replica.dir().id();
+            self.state.outdated.extend(checkpoint::ALL.iter().map(|file| (dir, file.name())));
+            *self.state.synced_bytes.entry(dir).or_default() += replica.take_synced_bytes();
         }
     }
 
     /// Recovery reads what lies behind the points on the disk: they follow what was synced.
     fn checkpoint_far_points(&mut self) {
-        for replica in self.table.all() {
-            *self.state.synced_bytes.entry(replica.dir().id()).or_default() += replica.take_synced_bytes();
-        }
         for dir in self.dirs.all().iter().filter(|dir| dir.is_online()) {
             let bytes = self.state.synced_bytes.entry(dir.id()).or_default();
             if *bytes < SYNCED_BYTES {
@@ -137,20 +142,20 @@ impl Keeper {
         }
     }
 
-    fn checkpoint(&self, file: OffsetFile) {
+    fn checkpoint(&mut self, file: OffsetFile) {
         for dir in self.dirs.all().iter().filter(|dir| dir.is_online()) {
+            let key = (dir.id(), file.name());
+            if !self.state.outdated.remove(&key) {
+                continue;
+            }
             if let Err(error) = checkpoint::write(&self.table, dir, &[file]) {
                 tracing::warn!(dir = %dir.path().display(), %error, "a checkpoint could not be written");
+                self.state.outdated.insert(key);
             }
         }
     }
 
-    fn unlink(&mut self, now: Now) {
-        for replica in self.table.all() {
-            if let Err(error) = replica.delete_old_files(now) {
-                tracing::warn!(partition = %replica.name(), %error, "old files could not be unlinked");
-            }
-        }
+    fn unlink_doomed(&mut self, now: Now) {
         while let Ok(doomed) = self.doomed.try_recv() {
             self.state.waiting.push(doomed);
         }
@@ -159,6 +164,22 @@ impl Keeper {
             if let Err(error) = doomed.dir.run(|disk| disk.remove(&doomed.path)) {
                 tracing::warn!(path = %doomed.path.display(), %error, "a deleted partition could not be unlinked");
             }
+        }
+    }
+}
+
+fn flush_old(restless: &[Arc<Replica>], now: Now) {
+    for replica in restless.iter().filter(|replica| replica.is_flush_due(now)) {
+        if replica.ask_flush() {
+            replica.flush();
+        }
+    }
+}
+
+fn unlink_old(restless: &[Arc<Replica>], now: Now) {
+    for replica in restless {
+        if let Err(error) = replica.delete_old_files(now) {
+            tracing::warn!(partition = %replica.name(), %error, "old files could not be unlinked");
         }
     }
 }

@@ -5,7 +5,7 @@
 //!                                                           ├─ state     decides: role, watermark
 //!                                                           └─ progress  shows: marks, waiters
 //!  cut: a follower gives up what its leader does not have
-//!  keeper: syncs, retention, checkpoints, unlinking, once a second over the table
+//!  keeper: syncs, retention, checkpoints, unlinking, once a second over what is restless
 //! ```
 
 pub mod bell;
@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod progress;
 pub mod reconcile;
 pub mod replica;
+pub mod restless;
 pub mod state;
 pub mod table;
 

@@ -14,6 +14,7 @@ pub use confirm::Confirmed;
 
 use super::checkpoint;
 use super::replica::{Marked, Replica, Settings};
+use super::restless::{By, Stir};
 use super::state::{Assignment, Turn};
 use super::table::{Offline, Slot, Table};
 use crate::cluster::Image;
@@ -194,12 +195,12 @@ impl Reconciler {
         self.is_unlowered
             || !self.struck.is_empty()
             || !self.parts.table.waiting().is_empty()
-            || self.parts.table.all().iter().any(|replica| replica.is_to_be_reopened())
+            || self.parts.table.has_failed()
     }
 
     /// Has logs opened again that failed in directories that work: recovery finds what is there.
     fn close_failed(&self) {
-        let replicas = self.parts.table.all();
+        let replicas = self.parts.table.attend(By::Reconciler);
         for replica in replicas.iter().filter(|replica| replica.is_to_be_reopened()) {
             replica.step_down();
             self.tell(RoleChange::of(replica, Role::Gone));
@@ -335,8 +336,9 @@ impl Reconciler {
             write_topic_id(&*self.parts.env.disk, &path, wanted.topic.id)?;
         }
         let topic = Arc::from(wanted.topic.name.as_str());
-        let (id, me, dir) = (wanted.id(), self.parts.me, wanted.dir.clone());
-        Ok(Replica::new(id, topic, me, dir, log, settings, marked.high_watermark))
+        let (me, dir) = (self.parts.me, wanted.dir.clone());
+        let stir = Stir::new(wanted.id(), self.parts.table.restless().clone());
+        Ok(Replica::new(stir, topic, me, dir, log, settings, marked.high_watermark))
     }
 
     /// Whether the directory says that it is the topic's. One that belongs to another is never taken over.

@@ -275,6 +275,11 @@ impl State {
         Moved { high_watermark: self.advance(), wants }
     }
 
+    /// Whether this leads, and a follower has not fetched up to the end: it may fall behind for too long as time goes by.
+    pub fn is_anyone_behind(&self) -> bool {
+        self.leads() && self.followers.values().any(|follower| !follower.is_at_end(self.extent.log_end))
+    }
+
     /// What the controller said to a change: the partition epoch now in force with it, or why not. Errors that leave open
     /// whether it was accepted have it asked again.
     pub fn isr_answered(&mut self, change: &IsrChange, answer: Result<PartitionEpoch, ErrorCode>) -> Moved {

@@ -2,6 +2,7 @@
 
 use super::checkpoint::Written;
 use super::replica::{Marked, Replica};
+use super::restless::{By, Restless};
 use crate::quota::Throttles;
 use crate::types::{ErrorCode, TopicPartition, Uuid};
 use arc_swap::ArcSwap;
@@ -46,7 +47,12 @@ impl Slot {
     }
 }
 
-type Slots = HashTrieMapSync<TopicPartition, Slot>;
+/// Those that can be used, and those that cannot, of which there are few.
+#[derive(Clone, Debug)]
+struct Slots {
+    open: HashTrieMapSync<TopicPartition, Arc<Replica>>,
+    offline: HashTrieMapSync<TopicPartition, Offline>,
+}
 
 /// All partitions of this broker.
 #[derive(Debug)]
@@ -57,24 +63,30 @@ pub struct Table {
     /// What the checkpoints on disk hold.
     checkpointing: Mutex<Written>,
     throttles: Throttles,
+    restless: Arc<Restless>,
 }
 
 impl Default for Table {
     fn default() -> Table {
         Table {
-            slots: ArcSwap::from_pointee(Slots::new_sync()),
+            slots: ArcSwap::from_pointee(Slots {
+                open: HashTrieMapSync::new_sync(),
+                offline: HashTrieMapSync::new_sync(),
+            }),
             applied: watch::Sender::new(0),
             checkpointing: Mutex::default(),
             throttles: Throttles::default(),
+            restless: Arc::default(),
         }
     }
 }
 
 impl Table {
     pub fn get(&self, at: TopicPartition) -> Result<Arc<Replica>, ErrorCode> {
-        match self.slots.load().get(&at) {
-            Some(Slot::Open(replica)) => Ok(replica.clone()),
-            Some(Slot::Offline(_)) => Err(ErrorCode::KafkaStorageError),
+        let slots = self.slots.load();
+        match slots.open.get(&at) {
+            Some(replica) => Ok(replica.clone()),
+            None if slots.offline.contains_key(&at) => Err(ErrorCode::KafkaStorageError),
             None => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
@@ -86,26 +98,36 @@ impl Table {
 
     /// Every open partition, in no order.
     pub fn all(&self) -> Vec<Arc<Replica>> {
-        let open = |slot: &Slot| match slot {
-            Slot::Open(replica) => Some(replica.clone()),
-            Slot::Offline(_) => None,
-        };
-        self.slots.load().values().filter_map(open).collect()
+        self.slots.load().open.values().cloned().collect()
+    }
+
+    /// The open partitions that want `by`'s attention, which they get now. In no order, and perhaps one twice.
+    pub fn attend(&self, by: By) -> Vec<Arc<Replica>> {
+        let (listed, slots) = (self.restless.take(by), self.slots.load());
+        let open = listed.iter().filter_map(|at| slots.open.get(at));
+        open.inspect(|replica| replica.attended(by)).cloned().collect()
+    }
+
+    /// Whether a log that has failed can be opened again.
+    pub(super) fn has_failed(&self) -> bool {
+        let (listed, slots) = (self.restless.list(By::Reconciler), self.slots.load());
+        listed.iter().any(|at| slots.open.get(at).is_some_and(|replica| replica.is_to_be_reopened()))
+    }
+
+    /// The lists of the open partitions that want attention.
+    pub(super) fn restless(&self) -> &Arc<Restless> {
+        &self.restless
     }
 
     /// Every partition that cannot be used.
     pub fn offline(&self) -> Vec<Offline> {
-        let offline = |slot: &Slot| match slot {
-            Slot::Open(_) => None,
-            Slot::Offline(offline) => Some(offline.clone()),
-        };
-        self.slots.load().values().filter_map(offline).collect()
+        self.slots.load().offline.values().cloned().collect()
     }
 
     /// The topics of partitions that may be opened later.
     pub(super) fn waiting(&self) -> HashSet<Uuid> {
         let slots = self.slots.load();
-        slots.iter().filter(|(_, slot)| slot.waits()).map(|(at, _)| at.topic).collect()
+        slots.offline.iter().filter(|(_, offline)| offline.waits).map(|(at, _)| at.topic).collect()
     }
 
     /// Held while checkpoints are collected and written, so that an older one never replaces a newer.
@@ -120,18 +142,38 @@ impl Table {
     }
 
     pub(super) fn slot(&self, at: TopicPartition) -> Option<Slot> {
-        self.slots.load().get(&at).cloned()
+        let slots = self.slots.load();
+        let open = slots.open.get(&at).cloned().map(Slot::Open);
+        open.or_else(|| slots.offline.get(&at).cloned().map(Slot::Offline))
     }
 
     /// Puts many at once. Only the reconciler writes, so that nothing is lost between reading and storing.
     pub(super) fn put(&self, slots: impl IntoIterator<Item = (TopicPartition, Slot)>) {
         let mut next = (**self.slots.load()).clone();
-        slots.into_iter().for_each(|(at, slot)| next.insert_mut(at, slot));
+        let mut opened = vec![];
+        for (at, slot) in slots {
+            match slot {
+                Slot::Open(replica) => {
+                    next.offline.remove_mut(&at);
+                    next.open.insert_mut(at, replica.clone());
+                    opened.push(replica);
+                }
+                Slot::Offline(offline) => {
+                    next.open.remove_mut(&at);
+                    next.offline.insert_mut(at, offline);
+                }
+            }
+        }
         self.slots.store(Arc::new(next));
+        // Only now is one on a list found here.
+        opened.iter().for_each(|replica| replica.stir_anew());
     }
 
     pub(super) fn remove(&self, at: TopicPartition) {
-        self.slots.store(Arc::new(self.slots.load().remove(&at)));
+        let mut next = (**self.slots.load()).clone();
+        next.open.remove_mut(&at);
+        next.offline.remove_mut(&at);
+        self.slots.store(Arc::new(next));
     }
 
     pub(super) fn reached(&self, index: u64) {

@@ -1,6 +1,7 @@
 //! What leaders here want of the controller: gathered, proposed together, and asked again until its fate is known.
 
 use crate::partition::replica::Replica;
+use crate::partition::restless::By;
 use crate::partition::state::IsrChange;
 use crate::partition::table::Table;
 use crate::seam::Clock;
@@ -117,7 +118,7 @@ impl<A: AlterIsr> IsrKeeper<A> {
 
     fn look_for_lag(&mut self) {
         let now = self.clock.mono();
-        for replica in self.table.all() {
+        for replica in self.table.attend(By::IsrKeeper) {
             if let Some(change) = replica.isr_tick(now, self.lag_max) {
                 self.open.push(Proposal { replica, change });
             }

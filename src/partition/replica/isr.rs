@@ -6,7 +6,7 @@ use crate::types::{ErrorCode, Mono, PartitionEpoch};
 use std::time::Duration;
 
 impl Replica {
-    /// Looks who has fallen behind; what is to be proposed to the controller.
+    /// Looks who has fallen behind; what is to be proposed to the controller. As long as somebody is behind, it is restless.
     pub fn isr_tick(&self, now: Mono, lag_max: Duration) -> Option<IsrChange> {
         let mut inner = self.inner.lock();
         if !inner.state.leads() {

@@ -23,6 +23,7 @@ pub use settings::Settings;
 pub use upkeep::Marked;
 
 use super::progress::{Marks, Progress};
+use super::restless::{By, Stir};
 use super::state::{Assignment, Extent, State, Turn};
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Now, Offset, TopicPartition};
 use arc_swap::ArcSwap;
@@ -45,6 +46,7 @@ pub struct Replica {
     settings: ArcSwap<Settings>,
     /// Whether a sync is running or asked for; see `upkeep`.
     flush_state: AtomicU8,
+    stir: Stir,
     inner: Mutex<Inner>,
 }
 
@@ -74,7 +76,7 @@ struct UnsyncedTail {
 impl Replica {
     /// Takes over an open log. `checkpointed` is the high watermark as it was last written down.
     pub fn new(
-        id: TopicPartition,
+        stir: Stir,
         topic: Arc<str>,
         me: BrokerId,
         dir: Arc<DirHandle>,
@@ -92,7 +94,7 @@ impl Replica {
         let vouches_below = Offset::MAX;
         let inner = Inner { state, log, unsynced, synced_bytes: 0, vouches_below, is_retired: false };
         Replica {
-            id,
+            id: stir.id(),
             me,
             topic,
             dir,
@@ -100,6 +102,7 @@ impl Replica {
             progress: Arc::new(Progress::new(inner.marks())),
             settings: ArcSwap::new(settings),
             flush_state: AtomicU8::new(0),
+            stir,
             inner: Mutex::new(inner),
         }
     }
@@ -175,6 +178,23 @@ impl Replica {
         self.marks().check_leader(epoch)
     }
 
+    /// Puts it on every list that it should be on, whether or not it has been on one that was taken before it was known.
+    pub(super) fn stir_anew(&self) {
+        for by in [By::Keeper, By::IsrKeeper] {
+            self.stir.attended(by);
+            self.stir.stir(by);
+        }
+        self.stir.attended(By::Reconciler);
+        if self.reader.has_failed() {
+            self.stir.stir(By::Reconciler);
+        }
+    }
+
+    /// Its list was taken, and it is looked at next.
+    pub(super) fn attended(&self, by: By) {
+        self.stir.attended(by);
+    }
+
     fn check_dir(&self) -> Result<(), ErrorCode> {
         if self.dir.is_online() { Ok(()) } else { Err(ErrorCode::KafkaStorageError) }
     }
@@ -183,6 +203,7 @@ impl Replica {
     fn settle(&self, inner: &mut Inner) {
         let extent = extent(&inner.log, self.settings.load().promises_synced);
         let moved = inner.state.promise(extent);
+        self.stir.stir(By::Keeper);
         self.show(inner, moved);
     }
 
@@ -190,8 +211,15 @@ impl Replica {
     fn show(&self, inner: &mut Inner, moved: bool) {
         if moved {
             inner.log.on_high_watermark(inner.state.high_watermark());
+            self.stir.stir(By::Keeper);
         }
         self.progress.publish(inner.marks());
+        if !self.stir.is_listed(By::IsrKeeper) && inner.state.is_anyone_behind() {
+            self.stir.stir(By::IsrKeeper);
+        }
+        if inner.log.has_failed() {
+            self.stir.stir(By::Reconciler);
+        }
     }
 
     /// A failed log makes its directory unusable, if it is the disk that failed. In any case nobody is to wait for it.

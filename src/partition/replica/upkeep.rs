@@ -1,6 +1,7 @@
 //! What keeps a partition's log in order: syncing, retention, checkpoints, and its end.
 
 use super::{Replica, UnsyncedTail};
+use crate::partition::restless::By;
 use crate::types::{Now, Offset};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ impl Replica {
         if !inner.log.has_failed() {
             tracing::warn!(partition = %self.name(), %error, "a log could not be synced; it is tried again");
             inner.unsynced = Some(UnsyncedTail { since: Now::default(), bytes: UNSYNCED_BYTES });
+            self.stir.stir(By::Keeper);
             return;
         }
         self.resign(&mut inner);
@@ -99,15 +101,27 @@ impl Replica {
         !inner.log.has_failed() && (unsynced.bytes >= UNSYNCED_BYTES || age >= limit)
     }
 
+    /// Has the keeper come again if it left something for later.
+    pub(in crate::partition) fn stir_if_unfinished(&self) {
+        let inner = self.inner.lock();
+        if inner.unsynced.is_some() || inner.log.has_old_files() {
+            self.stir.stir(By::Keeper);
+        }
+    }
+
     /// Drops segments that retention lets go, and unlinks what was dropped a while ago. Blocks.
     pub fn retain(&self, now: Now) -> Result<Retained, LogError> {
         let mut inner = self.inner.lock();
         let high_watermark = inner.state.high_watermark();
         let retained = inner.log.retain(now, high_watermark);
-        if let Err(error) = &retained {
-            self.storage_error(&mut inner, error);
+        match &retained {
+            Ok(retained) if retained.segments == 0 => {}
+            Ok(_) => self.settle(&mut inner),
+            Err(error) => {
+                self.storage_error(&mut inner, error);
+                self.settle(&mut inner);
+            }
         }
-        self.settle(&mut inner);
         retained
     }
 

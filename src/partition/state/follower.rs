@@ -64,10 +64,14 @@ impl Follower {
         self.last_fetch = Some((now, log_end));
     }
 
+    pub fn is_at_end(&self, log_end: Offset) -> bool {
+        self.promised.is_some_and(|promised| promised.offset >= log_end)
+    }
+
     /// Looks whether it has been behind for longer than `lag_max`.
     pub fn check(&mut self, log_end: Offset, now: Mono, lag_max: Duration) {
-        let is_at_end = self.promised.is_some_and(|promised| promised.offset >= log_end);
-        self.keeps_up = is_at_end || self.caught_up_at.is_some_and(|at| now.since(at) <= lag_max);
+        self.keeps_up =
+            self.is_at_end(log_end) || self.caught_up_at.is_some_and(|at| now.since(at) <= lag_max);
     }
 }
 

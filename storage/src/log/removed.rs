@@ -29,6 +29,11 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Whether files wait to be unlinked.
+    pub fn has_old_files(&self) -> bool {
+        !self.removed.is_empty()
+    }
+
     /// Takes the files of `segment`, already out of the list of segments, out of the way of a successor of the same name.
     pub(super) fn remove_files(&mut self, segment: &Segment, now: Now) -> io::Result<()> {
         segment.set_gone();
