@@ -222,6 +222,7 @@ impl Replica {
                 tracing::error!(partition = %self.name(), %error, "a record batch on disk cannot be read");
                 ErrorCode::CorruptMessage
             }
+            ReadError::WouldWait => ErrorCode::KafkaStorageError,
             ReadError::Io(error) => {
                 self.dir.judge(error);
                 ErrorCode::KafkaStorageError

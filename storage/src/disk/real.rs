@@ -13,6 +13,7 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
 use super::error::at_path;
+use super::patience::{may_wait, refuse};
 use super::{Disk, Entry, File, Open};
 
 /// Most parts the kernel takes in one call.
@@ -101,7 +102,9 @@ fn entry(found: &fs::DirEntry) -> io::Result<Option<Entry>> {
 
 impl File for RealFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        retry(|| self.file.read_at(buf, at)).map_err(|e| at_path(&self.path, e))
+        let read =
+            if may_wait() { retry(|| self.file.read_at(buf, at)) } else { read_cached(&self.file, buf, at) };
+        read.map_err(|e| at_path(&self.path, e))
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], mut at: u64) -> io::Result<()> {
@@ -152,6 +155,19 @@ impl File for RealFile {
     }
 }
 
+/// Reads what is in memory: fewer bytes than asked for where it ends. Where that cannot be told, as usual.
+fn read_cached(file: &fs::File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let read = retry_on_intr(|| preadv2(file, &mut [IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT));
+    match read {
+        Err(Errno::AGAIN) => {
+            refuse();
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => retry(|| file.read_at(buf, at)),
+        read => Ok(read?),
+    }
+}
+
 /// Whether the byte at `at` can be read at once. Where that cannot be told, it is tried.
 fn is_cached(file: &fs::File, at: u64) -> bool {
     let mut byte = [0];
@@ -178,5 +194,31 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::without_waiting;
+
+    #[test]
+    fn what_is_not_in_memory_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&dir.path().join("log"), Open::CreateNew).unwrap();
+        file.write_at(&[IoSlice::new(&[7; 1 << 20])], 0).unwrap();
+        file.sync().unwrap();
+        let mut buf = [0; 4096];
+        assert_eq!(without_waiting(|| file.read_at(&mut buf, 8192).unwrap()), Some(4096));
+        fadvise(file.fd().unwrap(), 0, None, Advice::DontNeed).unwrap();
+        if file.is_cached(8192, 4096) {
+            return eprintln!("skipped: this file system keeps everything in memory");
+        }
+        let mut refused = None;
+        assert_eq!(without_waiting(|| refused = file.read_at(&mut buf, 8192).err()), None);
+        assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
+        // Once it is over, one waits again.
+        assert_eq!((file.read_at(&mut buf, 8192).unwrap(), buf[4095]), (4096, 7));
+        assert_eq!(without_waiting(|| file.read_at(&mut buf, 8192).unwrap()), Some(4096));
     }
 }

@@ -67,6 +67,9 @@ impl From<ScanError> for AppendError {
 /// A read found nothing to give.
 #[derive(Debug, Error)]
 pub enum ReadError {
+    /// It is not in memory, and may not be waited for.
+    #[error("reading would have to wait for a device")]
+    WouldWait,
     /// Below the log start or beyond the log end.
     #[error("offset {offset} is outside of the log, {start} to {end}")]
     OutOfRange { offset: Offset, start: Offset, end: Offset },

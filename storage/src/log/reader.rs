@@ -153,6 +153,7 @@ impl From<Trouble> for ReadError {
     fn from(trouble: Trouble) -> ReadError {
         match trouble {
             Trouble::Read(e) => e,
+            Trouble::Scan(ScanError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => ReadError::WouldWait,
             Trouble::Scan(ScanError::Io(e)) => ReadError::Io(e),
             Trouble::Scan(ScanError::Broken { source, .. }) => ReadError::Malformed(source),
         }
