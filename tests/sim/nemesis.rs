@@ -6,7 +6,10 @@ use crate::net::Machine;
 use crate::setup::MIN_ISR;
 use crate::world::World;
 use drave::broker::View;
+use drave::cluster::image::TopicImage;
+use drave::types::TopicPartition;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use storage::disk::fault::{Errno, Fault, Op, When};
 
 /// The log directories. The first holds the metadata too.
@@ -17,6 +20,9 @@ const BETWEEN: usize = 2_500;
 /// How long something stays as it is at most, ms.
 const WHILE: usize = 6_000;
 const SHORTLY: usize = 700;
+/// How long the leaders of a partition are hunted at most, and how long each leads then at most, ms.
+const HUNT: usize = 5_000;
+const REIGN: usize = 60;
 
 /// What is to come of what was done, and when.
 pub struct Nemesis {
@@ -26,11 +32,22 @@ pub struct Nemesis {
     dark: BTreeSet<usize>,
     /// Likewise, since a disk failed or was lost.
     lost: BTreeSet<usize>,
+    hunted: Option<Hunted>,
+}
+
+/// A partition whose leaders are killed as soon as they lead: what one has done of its beginning, the next one finds.
+struct Hunted {
+    partition: TopicPartition,
+    /// The last epoch whose leader was found.
+    epoch: i32,
+    until: u64,
 }
 
 #[derive(Clone, Debug)]
 enum Next {
     Start(usize),
+    /// And it is started shortly after.
+    Kill(usize),
     /// The disk stopped a moment ago, whatever it was at.
     PowerGoes(usize),
     Release(Machine, Machine),
@@ -44,13 +61,15 @@ enum Next {
 
 impl Nemesis {
     pub fn new(world: &World) -> Nemesis {
-        Nemesis { next: world.now(), due: vec![], dark: BTreeSet::new(), lost: BTreeSet::new() }
+        let (dark, lost) = Default::default();
+        Nemesis { next: world.now(), due: vec![], dark, lost, hunted: None }
     }
 
     /// Does what is due.
     pub fn act(&mut self, world: &mut World) {
         self.go_on(world, false);
         self.restart_ended(world);
+        self.hunt_on(world);
         if world.now() < self.next {
             return;
         }
@@ -76,6 +95,10 @@ impl Nemesis {
             match next {
                 Next::Start(at) if !self.is_up(world, at) => world.start(at),
                 Next::Start(_) => {}
+                Next::Kill(at) => {
+                    let end = now + 1 + world.rng.below(SHORTLY) as u64;
+                    self.kill(world, at, end);
+                }
                 Next::PowerGoes(at) => self.power_goes(world, at),
                 Next::LeaveAlone(at) if !with_all => self.kill_all(world, Some(at)),
                 Next::LeaveAlone(_) => {}
@@ -109,7 +132,7 @@ impl Nemesis {
         let at = world.rng.below(world.places.len());
         let (from, to) = self.two(world);
         let end = world.now() + 1 + world.rng.below(WHILE) as u64;
-        match world.rng.below(16) {
+        match world.rng.below(18) {
             0 | 1 => self.kill(world, at, end),
             2 | 12 => self.cut_power(world, at),
             13 => self.kill_all(world, None),
@@ -129,8 +152,36 @@ impl Nemesis {
             9 => self.pause(world, at, end),
             10 => self.slow_disk(world, at, end),
             11 => self.fail_disk(world, at, end),
+            15 | 16 => self.hunt(world),
             _ => self.step_clock(world, at),
         }
+    }
+
+    /// Has the leaders of one partition hunted.
+    fn hunt(&mut self, world: &mut World) {
+        let views = world.views();
+        let Some((_, view)) = views.first() else { return };
+        let image = view.metadata.image();
+        let partitions = |topic: &Arc<TopicImage>| {
+            let topic = topic.clone();
+            (0..topic.partition_count()).map(move |partition| TopicPartition { topic: topic.id, partition })
+        };
+        let mut all: Vec<_> = image.topics.iter().flat_map(partitions).collect();
+        if all.is_empty() {
+            return;
+        }
+        let partition = all.swap_remove(world.rng.below(all.len()));
+        let until = world.now() + 1 + world.rng.below(HUNT) as u64;
+        world.note(&format!("the leaders of {partition:?} are hunted until {until}"));
+        self.hunted = Some(Hunted { partition, epoch: -1, until });
+    }
+
+    fn hunt_on(&mut self, world: &mut World) {
+        let Some(hunted) = self.hunted.as_mut().filter(|hunted| world.now() < hunted.until) else { return };
+        let found = world.leader(hunted.partition).filter(|(_, epoch)| *epoch > hunted.epoch);
+        let Some((at, epoch)) = found else { return };
+        hunted.epoch = epoch;
+        self.due.push((world.now() + 1 + world.rng.below(REIGN) as u64, Next::Kill(at)));
     }
 
     /// Two nodes.

@@ -207,6 +207,17 @@ impl World {
         self.places.iter().filter_map(view).collect()
     }
 
+    /// Where the newest leader of a partition is, and its epoch.
+    pub fn leader(&self, partition: TopicPartition) -> Option<(usize, i32)> {
+        let leads = |place: &Place| {
+            let view = place.running.as_ref()?.node.view.lock().clone()?;
+            let marks = view.replicas.get(partition).ok()?.marks();
+            marks.leads.then_some(marks.leader_epoch)
+        };
+        let leaders = self.places.iter().enumerate().filter_map(|(at, place)| Some((at, leads(place)?)));
+        leaders.max_by_key(|(_, epoch)| *epoch)
+    }
+
     /// The replicas of each partition.
     pub fn replicas(&self) -> BTreeMap<TopicPartition, Vec<(Machine, Arc<Replica>)>> {
         let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
