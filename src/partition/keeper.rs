@@ -7,7 +7,7 @@ use super::restless::By;
 use super::table::Table;
 use crate::config::BrokerConfig;
 use crate::seam::{self, Clock};
-use crate::types::{Mono, Now, Uuid};
+use crate::types::{Mono, Now, TopicPartition, Uuid};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,8 @@ struct State {
     points_due: Mono,
     starts_due: Mono,
     waiting: Vec<Doomed>,
+    /// When to look at partitions again although nothing happens to them.
+    later: HashMap<TopicPartition, Mono>,
     /// Checkpoints, by directory, that may no longer say what their logs say.
     outdated: HashSet<(Uuid, &'static str)>,
     /// By directory: what was synced since its recovery points were last written for that reason.
@@ -63,7 +65,7 @@ impl Keeper {
         self.table.caught_up(1).await;
         while tokio::time::timeout(ROUND, stop.wait_for(|stop| *stop)).await.is_err() {
             let round = seam::blocking(move || {
-                self.round();
+                self.round(self.clock.now());
                 self
             });
             match round.await {
@@ -76,9 +78,8 @@ impl Keeper {
         }
     }
 
-    pub(super) fn round(&mut self) {
-        let now = self.clock.now();
-        let restless = self.table.attend(By::Keeper);
+    pub(super) fn round(&mut self, now: Now) {
+        let restless = self.restless(now.mono);
         flush_old(&restless, now);
         self.note_changes(&restless);
         self.checkpoint_far_points();
@@ -101,7 +102,16 @@ impl Keeper {
         }
         unlink_old(&restless, now);
         self.unlink_doomed(now);
-        restless.iter().for_each(|replica| replica.stir_if_unfinished());
+        let later = |replica: &Arc<Replica>| Some((replica.id(), replica.next_upkeep()?));
+        self.state.later.extend(restless.iter().filter_map(later));
+    }
+
+    /// Those that something happened to, and those for which it is time. One may be named twice.
+    fn restless(&mut self, now: Mono) -> Vec<Arc<Replica>> {
+        let mut restless = self.table.attend(By::Keeper);
+        let due = self.state.later.extract_if(|_, due| *due <= now);
+        restless.extend(due.filter_map(|(at, _)| self.table.get(at).ok()));
+        restless
     }
 
     fn note_changes(&mut self, restless: &[Arc<Replica>]) {

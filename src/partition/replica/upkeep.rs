@@ -1,8 +1,8 @@
 //! What keeps a partition's log in order: syncing, retention, checkpoints, and its end.
 
-use super::{Replica, UnsyncedTail};
+use super::{Inner, Replica, UnsyncedTail};
 use crate::partition::restless::By;
-use crate::types::{Now, Offset};
+use crate::types::{Mono, Now, Offset};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -94,19 +94,20 @@ impl Replica {
 
     /// Whether so much, or something so old, is unsynced that it should be synced now.
     pub(in crate::partition) fn is_flush_due(&self, now: Now) -> bool {
-        let inner = self.inner.lock();
-        let Some(unsynced) = inner.unsynced else { return false };
-        let age = now.mono.since(unsynced.since.mono);
-        let limit = Duration::from_millis(self.settings.load().flush_ms.max(0) as u64).min(UNSYNCED_AGE);
-        !inner.log.has_failed() && (unsynced.bytes >= UNSYNCED_BYTES || age >= limit)
+        self.flush_due(&self.inner.lock()).is_some_and(|due| due <= now.mono)
     }
 
-    /// Has the keeper come again if it left something for later.
-    pub(in crate::partition) fn stir_if_unfinished(&self) {
+    fn flush_due(&self, inner: &Inner) -> Option<Mono> {
+        let unsynced = inner.unsynced.filter(|_| !inner.log.has_failed())?;
+        let limit = Duration::from_millis(self.settings.load().flush_ms.max(0) as u64).min(UNSYNCED_AGE);
+        let is_much = unsynced.bytes >= UNSYNCED_BYTES;
+        Some(if is_much { Mono::default() } else { unsynced.since.mono.plus(limit) })
+    }
+
+    /// When the keeper should look again, even if nothing happens until then.
+    pub(in crate::partition) fn next_upkeep(&self) -> Option<Mono> {
         let inner = self.inner.lock();
-        if inner.unsynced.is_some() || inner.log.has_old_files() {
-            self.stir.stir(By::Keeper);
-        }
+        self.flush_due(&inner).into_iter().chain(inner.log.next_deletion()).min()
     }
 
     /// Drops segments that retention lets go, and unlinks what was dropped a while ago. Blocks.

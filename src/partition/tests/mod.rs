@@ -6,6 +6,7 @@ pub(crate) mod trio;
 
 use super::reconcile::{Doomed, Parts, Reconciler, Role, RoleChange};
 use super::replica::{Acks, Append, FollowerRead, Isolation, Read, Replica, Wanted};
+use super::restless::By;
 use super::table::Table;
 use super::{checkpoint, keeper, reconcile};
 use crate::cluster::Image;
@@ -500,23 +501,51 @@ fn a_start_writes_no_topic_id_that_is_there() {
     assert_eq!(append(&life.replica(TOPIC), "a"), Ok(0));
 }
 
+fn keeper_of(life: &Life) -> keeper::Keeper {
+    let (_, doomed) = mpsc::unbounded_channel();
+    let config = Arc::new(BrokerConfig::default());
+    keeper::Keeper::new(life.table.clone(), life.dirs.clone(), config, Clock::start(), doomed)
+}
+
+/// Nobody looks at a partition at rest; what is due comes although nothing happens any more.
+#[test]
+fn the_keeper_looks_at_what_is_restless_and_at_what_is_due() {
+    let disk = Arc::new(FaultDisk::new(16));
+    let mut life = Life::begin(&disk);
+    life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
+    let (mut keeper, replica) = (keeper_of(&life), life.replica(TOPIC));
+    let restless = || life.table.restless().list(By::Keeper).len();
+    assert_eq!(restless(), 1, "it is new");
+    keeper.round(NOW);
+    assert_eq!(restless(), 0);
+    append(&replica, "a").unwrap();
+    append(&replica, "b").unwrap();
+    assert_eq!(restless(), 1);
+    keeper.round(NOW);
+    assert_eq!((restless(), replica.marked().recovery_point), (0, 0));
+    let later = Now { mono: NOW.mono.plus(Duration::from_secs(61)), ..NOW };
+    keeper.round(later);
+    assert_eq!(replica.marked().recovery_point, 2);
+    let points = life.dirs.all()[0].read_offsets(OffsetFile::RecoveryPoint).unwrap();
+    assert_eq!(points.into_values().collect::<Vec<_>>(), [2]);
+    keeper.round(later);
+    assert_eq!(restless(), 0);
+}
+
 #[test]
 fn recovery_points_follow_what_is_synced() {
     let disk = Arc::new(FaultDisk::new(16));
     let mut life = Life::begin(&disk);
     life.reconciler.reconcile(image(1, &created(TOPIC, 0)), NOW);
-    let (_, doomed) = mpsc::unbounded_channel();
-    let config = Arc::new(BrokerConfig::default());
-    let mut keeper =
-        keeper::Keeper::new(life.table.clone(), life.dirs.clone(), config, Clock::start(), doomed);
-    keeper.round();
+    let mut keeper = keeper_of(&life);
+    keeper.round(NOW);
     let (replica, value) = (life.replica(TOPIC), "x".repeat(1_000_000));
     let written = || life.dirs.all()[0].read_offsets(OffsetFile::RecoveryPoint).unwrap();
     for nth in 0..68 {
         assert!(written().values().all(|point| *point == 0), "{nth}");
         append(&replica, &value).unwrap();
     }
-    keeper.round();
+    keeper.round(NOW);
     assert_eq!(written().into_values().collect::<Vec<_>>(), [68]);
 }
 

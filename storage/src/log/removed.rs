@@ -29,9 +29,9 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Whether files wait to be unlinked.
-    pub fn has_old_files(&self) -> bool {
-        !self.removed.is_empty()
+    /// When files are next to be unlinked.
+    pub fn next_deletion(&self) -> Option<Mono> {
+        self.removed.iter().map(|removed| removed.due).min()
     }
 
     /// Takes the files of `segment`, already out of the list of segments, out of the way of a successor of the same name.
