@@ -56,7 +56,7 @@ impl Applier {
             meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() },
             frozen: Mutex::new(Some(self.machine.get_mut().freeze())),
             snapshots: self.snapshots.clone(),
-            lane: self.lane,
+            lane: self.lane.clone(),
         }
     }
 }

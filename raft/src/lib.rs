@@ -35,7 +35,7 @@ mod voters;
 
 pub use machine::{At, Frozen, Machine, RestoreError};
 pub use quorum::{Committed, InitializeError, MAX_COMMAND, ProposeError, Quorum, StartError};
-pub use settings::{Lane, Settings};
+pub use settings::{Lane, Pace, Settings};
 pub use status::{State, Status};
 pub use transport::{Alone, Peer, Transport, Unreachable};
 pub use voters::{Follower, Progress, VotersError};

@@ -96,7 +96,7 @@ impl<T: Transport> RaftNetworkFactory<Types> for Links<T> {
     async fn new_client(&mut self, target: u64, node: &Member) -> Link<T> {
         let peer = Peer { id: target, address: node.addr.clone() };
         let (transport, overruled) = (self.transport.clone(), self.overruled.clone());
-        Link { transport, lane: self.lane, overruled, addresses: self.addresses.clone(), peer }
+        Link { transport, lane: self.lane.clone(), overruled, addresses: self.addresses.clone(), peer }
     }
 }
 

@@ -104,11 +104,11 @@ impl Quorum {
     ) -> Result<Quorum, StartError> {
         let config = Arc::new(config(&settings).validate().map_err(|e| StartError::Settings(e.to_string()))?);
         let (store, snapshots) = open(disk, &settings).await?;
-        let applier = Applier::new(machine, snapshots, settings.lane);
+        let applier = Applier::new(machine, snapshots, settings.lane.clone());
         let (overruled, addresses) = (Overruled::default(), Addresses::default());
         let links = Links {
             transport: Arc::new(transport),
-            lane: settings.lane,
+            lane: settings.lane.clone(),
             overruled: overruled.clone(),
             addresses: addresses.clone(),
         };
@@ -239,7 +239,7 @@ impl Quorum {
 }
 
 async fn open(disk: Arc<dyn Disk>, settings: &Settings) -> io::Result<(Store, Arc<Snapshots>)> {
-    let (lane, settings) = (settings.lane, settings.clone());
+    let (lane, settings) = (settings.lane.clone(), settings.clone());
     lane.run(move || {
         let store = Store::open(disk.clone(), &settings)?;
         Ok((store, Arc::new(Snapshots::open(disk, &settings.dir)?)))

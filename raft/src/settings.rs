@@ -1,26 +1,58 @@
 //! What a quorum is started with.
 
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where blocking disk work runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Lane {
     /// On threads of its own, so that a slow disk stalls no timer.
     #[default]
     Threads,
     /// At once, on the caller's task: for a simulation that must be the same each time.
     Inline,
+    /// On the caller's runtime, after a while: likewise, of a disk that takes its time.
+    Paced(Pace),
+}
+
+/// What each piece of disk work waits for first.
+#[derive(Clone)]
+pub struct Pace(Arc<dyn Fn() -> Turn + Send + Sync>);
+
+type Turn = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Pace {
+    pub fn new(turn: impl Fn() -> Turn + Send + Sync + 'static) -> Pace {
+        Pace(Arc::new(turn))
+    }
+
+    pub(crate) async fn turn(&self) {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pace")
+    }
 }
 
 impl Lane {
     pub(crate) async fn run<T: Send + 'static>(
-        self,
+        &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         match self {
             Lane::Inline => work(),
+            Lane::Paced(pace) => {
+                pace.turn().await;
+                work()
+            }
             Lane::Threads => {
                 tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
             }

@@ -57,7 +57,7 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, settings: &Settings) -> io::Result<Store> {
         let (wal, state) = recover::open(disk, settings)?;
         let unsnapped = AtomicU64::new(state.weight);
-        let writer = Writer::start(wal, settings.lane)?;
+        let writer = Writer::start(wal, &settings.lane)?;
         Ok(Store { shared: Arc::new(Shared { state: Mutex::new(state), writer, unsnapped }) })
     }
 

@@ -233,7 +233,7 @@ impl Setup {
             fresh_id: Box::new(Uuid::new_v4),
         };
         let settings = raft::Settings {
-            lane: if seam::can_block() { raft::Lane::Threads } else { raft::Lane::Inline },
+            lane: seam::disk_lane(),
             heartbeat: HEARTBEAT,
             election_min: ELECTION_MIN,
             election_max: ELECTION_MAX,

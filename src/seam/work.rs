@@ -26,6 +26,15 @@ pub fn can_block() -> bool {
     true
 }
 
+/// Where the quorum's disk work is done.
+pub fn disk_lane() -> raft::Lane {
+    #[cfg(feature = "simulation")]
+    if let Some(host) = super::simulation::host() {
+        return raft::Lane::Paced(raft::Pace::new(move || host.disk_turn()));
+    }
+    raft::Lane::Threads
+}
+
 /// A thread with a runtime of its own, for what must not wait for anything that runs elsewhere.
 pub struct Thread {
     /// Ends as the thread does, by a value unless that panicked.

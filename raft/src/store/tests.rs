@@ -16,7 +16,7 @@ use super::state::State;
 use super::{IOFlushed, Store};
 use crate::applier::Applier;
 use crate::machine::{At, Frozen, Machine, RestoreError};
-use crate::settings::{Lane, Settings};
+use crate::settings::{Lane, Pace, Settings};
 use crate::snapshot::Snapshots;
 use crate::types::{Command, Entry, LogId, Types, Vote};
 
@@ -44,10 +44,10 @@ impl StoreBuilder<Types, Store, Applier, tempfile::TempDir> for Fresh {
     async fn build(&self) -> Result<(tempfile::TempDir, Store, Applier), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = if self.1 { Arc::new(RealDisk) } else { Arc::new(FaultDisk::new(1)) };
-        let settings = Settings { lane: self.0, ..Settings::new(1, dir.path()) };
+        let settings = Settings { lane: self.0.clone(), ..Settings::new(1, dir.path()) };
         let store = Store::open(disk.clone(), &settings).unwrap();
         let snapshots = Arc::new(Snapshots::open(disk, dir.path()).unwrap());
-        Ok((dir, store, Applier::new(Box::new(Nothing), snapshots, self.0)))
+        Ok((dir, store, Applier::new(Box::new(Nothing), snapshots, self.0.clone())))
     }
 }
 
@@ -55,6 +55,8 @@ impl StoreBuilder<Types, Store, Applier, tempfile::TempDir> for Fresh {
 async fn openraft_finds_nothing_wrong() {
     Suite::test_all(Fresh(Lane::Threads, true)).await.unwrap();
     Suite::test_all(Fresh(Lane::Inline, false)).await.unwrap();
+    let pace = Pace::new(|| Box::pin(tokio::task::yield_now()));
+    Suite::test_all(Fresh(Lane::Paced(pace), false)).await.unwrap();
 }
 
 fn settings(lane: Lane) -> Settings {
@@ -130,14 +132,14 @@ async fn a_crash_leaves_a_prefix_with_all_that_was_acknowledged() {
         let mut possible = vec![State::default()];
         for term in 1..6 {
             disk.power_off_after(rng.below(60) as u64);
-            if let Ok(store) = Store::open(Arc::new(disk.clone()), &settings(lane)) {
+            if let Ok(store) = Store::open(Arc::new(disk.clone()), &settings(lane.clone())) {
                 let found = store.snapshot_of_state();
                 assert_found(&possible, &found, seed);
                 possible = live(store, found, term, &mut rng).await;
             }
             disk.crash();
         }
-        let store = Store::open(Arc::new(disk), &settings(lane)).unwrap();
+        let store = Store::open(Arc::new(disk), &settings(lane.clone())).unwrap();
         assert_found(&possible, &store.snapshot_of_state(), seed);
     }
 }

@@ -4,10 +4,11 @@ use std::io;
 use std::sync::mpsc;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc as tasks;
 
 use super::record::Record;
 use super::wal::Wal;
-use crate::settings::Lane;
+use crate::settings::{Lane, Pace};
 use crate::types::LogId;
 
 /// Told once the records are durable, or that they may not be.
@@ -26,13 +27,25 @@ pub(crate) enum Job {
 pub(crate) enum Writer {
     Thread(mpsc::Sender<Job>),
     Inline(Box<Mutex<Journal>>),
+    Task(tasks::UnboundedSender<Job>),
+}
+
+impl Job {
+    fn refuse(self) {
+        match self {
+            Job::Write(_, done) | Job::Close(done) => {
+                done(Err(io::Error::other("the log's writer has died")));
+            }
+            Job::Committed(_) => {}
+        }
+    }
 }
 
 /// Jobs taken into one frame.
 const MAX_BATCH: usize = 4096;
 
 impl Writer {
-    pub fn start(wal: Wal, lane: Lane) -> io::Result<Writer> {
+    pub fn start(wal: Wal, lane: &Lane) -> io::Result<Writer> {
         let journal = Journal { wal, committed: None, failed: None };
         match lane {
             Lane::Inline => Ok(Writer::Inline(Box::new(Mutex::new(journal)))),
@@ -41,18 +54,20 @@ impl Writer {
                 std::thread::Builder::new().name("raft-log".into()).spawn(move || journal.run(&queue))?;
                 Ok(Writer::Thread(jobs))
             }
+            Lane::Paced(pace) => {
+                let (jobs, queue) = tasks::unbounded_channel();
+                tokio::spawn(journal.run_paced(queue, pace.clone()));
+                Ok(Writer::Task(jobs))
+            }
         }
     }
 
     pub fn submit(&self, job: Job) {
         match self {
             Writer::Inline(journal) => journal.lock().write(vec![job]),
-            Writer::Thread(jobs) => {
-                // The thread outlives all senders unless it panicked.
-                if let Err(mpsc::SendError(Job::Write(_, done) | Job::Close(done))) = jobs.send(job) {
-                    done(Err(io::Error::other("the log's writer thread has died")));
-                }
-            }
+            // Both outlive all senders unless they panicked.
+            Writer::Thread(jobs) => _ = jobs.send(job).map_err(|mpsc::SendError(job)| job.refuse()),
+            Writer::Task(jobs) => _ = jobs.send(job).map_err(|tasks::error::SendError(job)| job.refuse()),
         }
     }
 }
@@ -72,6 +87,14 @@ impl Journal {
             let mut batch = vec![job];
             batch.extend(queue.try_iter().take(MAX_BATCH - 1));
             self.write(batch);
+        }
+    }
+
+    async fn run_paced(mut self, mut queue: tasks::UnboundedReceiver<Job>, pace: Pace) {
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            pace.turn().await;
+            self.write(std::mem::take(&mut batch));
         }
     }
 
