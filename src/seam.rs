@@ -12,4 +12,4 @@ mod work;
 
 pub use clock::Clock;
 pub use machine::{boot_id, disk};
-pub use work::{Thread, blocking, can_block, disk_lane};
+pub use work::{Thread, blocking, can_block, disk_lane, reading};

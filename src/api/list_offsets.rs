@@ -4,6 +4,7 @@ use super::context::{Context, Found};
 use super::topics::by_name;
 use super::{Api, Reply};
 use crate::partition::replica::{Isolation, Located};
+use crate::seam;
 use crate::types::ErrorCode;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::*;
@@ -23,11 +24,18 @@ const TELLS_EPOCH: i16 = 4;
 
 impl Api for ListOffsetsRequest {
     async fn handle(self, cx: Context) -> Reply<ListOffsetsResponse> {
-        let isolation = Isolation::from_wire(self.isolation_level);
-        let twice = named_twice(&self.topics);
-        let topics = self.topics.iter().map(|topic| answer(&cx, topic, isolation, &twice)).collect();
-        Reply::Now(ListOffsetsResponse::default().with_topics(topics))
+        let located = seam::reading((self, cx), |(asked, cx)| answers(asked, cx)).await;
+        match located {
+            Ok((_, topics)) => Reply::Now(ListOffsetsResponse::default().with_topics(topics)),
+            Err(_) => Reply::Close("the node ends"),
+        }
     }
+}
+
+fn answers(asked: &ListOffsetsRequest, cx: &Context) -> Vec<ListOffsetsTopicResponse> {
+    let isolation = Isolation::from_wire(asked.isolation_level);
+    let twice = named_twice(&asked.topics);
+    asked.topics.iter().map(|topic| answer(cx, topic, isolation, &twice)).collect()
 }
 
 /// Partitions that a request names more than once: it cannot be meant, and is refused for them.

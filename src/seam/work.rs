@@ -1,9 +1,10 @@
 //! Work beside the runtime's own threads.
 
 use std::io;
+use storage::disk::without_waiting;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Runs `work`, which may block, on a thread where that harms nobody.
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
@@ -16,6 +17,22 @@ pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
         });
     }
     tokio::task::spawn_blocking(work)
+}
+
+/// Has `question` answered here and now if all that it reads is in memory. What has to come from a device is waited for
+/// elsewhere: meanwhile this thread serves others. Gives back what it was asked with; an error only if the process is ending.
+pub async fn reading<Q: Send + 'static, A: Send + 'static>(
+    question: Q,
+    answer: impl Fn(&Q) -> A + Send + 'static,
+) -> Result<(Q, A), JoinError> {
+    if let Some(answered) = without_waiting(|| answer(&question)) {
+        return Ok((question, answered));
+    }
+    let answered = blocking(move || {
+        let answered = answer(&question);
+        (question, answered)
+    });
+    answered.await
 }
 
 /// Whether several threads may work for one caller.

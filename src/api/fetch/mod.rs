@@ -21,7 +21,6 @@ use plan::{Budget, Plan, Reader};
 use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::disk::without_waiting;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -65,8 +64,9 @@ impl Api for FetchRequest {
             min_bytes: (self.min_bytes.max(0) as usize).min(max_bytes),
             max_bytes,
         };
-        let Some((fetch, plan)) = fetch.planned(&cx).await else {
-            return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::UnknownServerError)));
+        let planned = seam::reading((fetch, cx), |(fetch, cx)| fetch.plan(cx)).await;
+        let Ok(((fetch, cx), plan)) = planned else {
+            return Reply::Close("the node ends");
         };
         if plan.is_enough(fetch.min_bytes) || self.max_wait_ms <= 0 {
             return Reply::Encoded(Outgoing::Now(fetch.respond(&cx, plan)));
@@ -103,20 +103,6 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// What is in memory is looked at here and now. What has to come from a device is waited for elsewhere: meanwhile this
-    /// thread serves others. `None` only if the process is ending.
-    async fn planned(self, cx: &Context) -> Option<(Fetch, Plan)> {
-        if let Some(plan) = without_waiting(|| self.plan(cx)) {
-            return Some((self, plan));
-        }
-        let cx = cx.clone();
-        let planned = seam::blocking(move || {
-            let plan = self.plan(&cx);
-            (self, plan)
-        });
-        planned.await.ok()
-    }
-
     fn plan(&self, cx: &Context) -> Plan {
         let image = cx.image();
         let mut plan = Plan::new(Budget { bytes: self.max_bytes }, self.rack.clone());
