@@ -81,7 +81,7 @@ const KINDS: &[Kind] = &[
             ("sendmsg", 1.0),
             ("epoll_wait", 1.0),
             ("sendfile", 1.0),
-            ("pread64", 1.0),
+            ("preadv2", 1.0),
         ],
     },
 ];

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::status::{State, Status};
 use crate::store::Store;
 use crate::types::{LogId, Types};
-use crate::voters::CaughtUp;
+use crate::voters::{CaughtUp, answers, last};
 
 type Raft = openraft::Raft<Types, Applier>;
 type Metrics = openraft::RaftMetrics<Types>;
@@ -121,7 +121,7 @@ impl Keeper {
     async fn tend(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
         self.elect_if_alone(metrics).await?;
         self.finish_change(metrics);
-        self.give_way(metrics);
+        self.give_way(metrics).await?;
         self.snapshot_if_large(metrics).await?;
         self.purge_if_large(metrics).await
     }
@@ -157,29 +157,21 @@ impl Keeper {
         });
     }
 
-    /// A leader that was to lose its vote and finished that change, as an earlier leader left it, has another lead. The core
-    /// sees to that only for one that is forgotten, not for one that follows on.
-    fn give_way(&mut self, metrics: &Metrics) {
+    /// A leader that was to lose its vote, and finished that change as an earlier leader had left it, has another lead: it says
+    /// nothing more as a leader then, so that silence has the voters elect one if that one does not take over. The core sees to
+    /// this by itself only for a leader that is forgotten, not for one that follows on.
+    async fn give_way(&mut self, metrics: &Metrics) -> Result<(), Fatal<Types>> {
         let (membership, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
-        let votes = membership.membership().voter_ids().any(|id| id == metrics.id);
+        let follows_on = membership.membership().learner_ids().any(|id| id == metrics.id);
         let is_committed = membership.log_id() == committed.log_id();
         let term = Some(metrics.current_term);
-        if metrics.state != ServerState::Leader || votes || !is_committed || self.given_up == term {
-            return;
+        if metrics.state != ServerState::Leader || !follows_on || !is_committed || self.given_up == term {
+            return Ok(());
         }
+        let answering = membership.membership().voter_ids().filter(|id| answers(metrics, *id));
+        let Some(next) = answering.max_by_key(|id| last(metrics, *id)) else { return Ok(()) };
         self.given_up = term;
-        let (raft, wait) = (self.raft.clone(), self.settings.heartbeat);
-        let (vote, changed) = (metrics.vote, *membership.log_id());
-        let last = |id: &u64| metrics.replication.as_ref()?.get(id).copied().flatten();
-        let next = membership.membership().voter_ids().max_by_key(last);
-        tokio::spawn(async move {
-            if let Some(next) = next {
-                raft.trigger().transfer_leader(next).await?;
-            }
-            // If that one does not take over, silence has the voters elect another.
-            tokio::time::sleep(wait).await;
-            raft.trigger().refresh_server_state(Some(vote), changed).await
-        });
+        self.raft.trigger().transfer_leader(next).await
     }
 
     /// The core counts entries; bytes are counted here.

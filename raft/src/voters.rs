@@ -277,7 +277,8 @@ fn expect_majority(metrics: &Metrics, voters: &BTreeSet<u64>) -> Result<(), Vote
     if answering > voters.len() / 2 { Ok(()) } else { Err(VotersError::NoMajority) }
 }
 
-fn last(metrics: &Metrics, id: u64) -> Option<u64> {
+/// The newest entry that the leader knows a member to have.
+pub(crate) fn last(metrics: &Metrics, id: u64) -> Option<u64> {
     metrics.replication.as_ref()?.get(&id).copied().flatten().map(|id| id.index)
 }
 
@@ -286,6 +287,6 @@ fn heard(metrics: &Metrics, id: u64) -> Option<InstantOf<Types>> {
 }
 
 /// Whether the leader, or the leader itself as `id`, has heard of it lately.
-fn answers(metrics: &Metrics, id: u64) -> bool {
+pub(crate) fn answers(metrics: &Metrics, id: u64) -> bool {
     id == metrics.id || heard(metrics, id).is_some_and(|at| at.elapsed() < SILENCE)
 }

@@ -1,4 +1,4 @@
-//! The regular chores over all partitions: syncing what is old, retention, checkpoints, unlinking.
+//! The regular chores: syncing what is old, retention, checkpoints, unlinking.
 
 use super::checkpoint;
 use super::reconcile::Doomed;

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Who attends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// To what was appended, synced or removed, and to watermarks that moved.
+    /// To what was appended, synced or removed, to watermarks that moved, and to new roles and settings.
     Keeper,
-    /// To followers that are behind.
+    /// To followers that are behind and in the ISR, or waited for.
     IsrKeeper,
     /// To logs that have failed.
     Reconciler,
@@ -58,7 +58,7 @@ impl Stir {
         self.id
     }
 
-    /// Called under the partition's lock, so that a list that was taken before that lock was is known to be taken here.
+    /// Under the partition's lock, a list that was taken before that lock was is known to be taken here.
     pub fn is_listed(&self, by: By) -> bool {
         self.listed.load(Ordering::Relaxed) & bit(by) != 0
     }

@@ -275,9 +275,13 @@ impl State {
         Moved { high_watermark: self.advance(), wants }
     }
 
-    /// Whether this leads, and a follower has not fetched up to the end: it may fall behind for too long as time goes by.
+    /// Whether this leads, and time alone may change something: who has not fetched up to the end is a member of the ISR, or
+    /// the watermark waits for it.
     pub fn is_anyone_behind(&self) -> bool {
-        self.leads() && self.followers.values().any(|follower| !follower.is_at_end(self.extent.log_end))
+        let at_end = |follower: &Follower| follower.is_at_end(self.extent.log_end);
+        let lacks = |member: &BrokerId| *member != self.me && !self.followers.get(member).is_some_and(at_end);
+        let waited_for = |follower: &Follower| follower.keeps_up && !at_end(follower);
+        self.leads() && (self.assignment.isr.iter().any(lacks) || self.followers.values().any(waited_for))
     }
 
     /// What the controller said to a change: the partition epoch now in force with it, or why not. Errors that leave open

@@ -14,7 +14,7 @@ mod real;
 
 pub use durable::{create_dir_durably, parent, remove_durably, replace_file};
 pub use error::{Verdict, at_path, os_code, out_of_descriptors, verdict};
-pub use patience::without_waiting;
+pub use patience::{is_refused, without_waiting};
 pub use real::RealDisk;
 
 use std::fmt::Debug;

@@ -36,12 +36,28 @@ pub struct Segment {
     pub(crate) offsets: IndexSlot<OffsetEntry>,
     pub(crate) times: IndexSlot<TimeEntry>,
     pub(crate) aborted: IndexSlot<AbortedTxn>,
-    /// The latest timestamp in it and the last offset of its batch; `None` until someone asks.
-    largest: Mutex<Option<TimeEntry>>,
+    largest: Mutex<Largest>,
     /// The log file as long as the cache, or anyone else, keeps it open.
     opened: Mutex<Option<Weak<dyn File>>>,
     /// Where the last few batches begin.
     pub(crate) recent: Recent,
+}
+
+/// The latest timestamp of a segment and the last offset of its batch.
+#[derive(Debug, Default)]
+struct Largest {
+    /// `None` until someone asks.
+    entry: Option<TimeEntry>,
+    /// How often it was forgotten.
+    resets: u32,
+}
+
+impl Largest {
+    fn see(&mut self, entry: TimeEntry) {
+        if self.entry.is_none_or(|known| entry.timestamp > known.timestamp) {
+            self.entry = Some(entry);
+        }
+    }
 }
 
 /// Where a segment is cut.
@@ -63,7 +79,7 @@ impl Segment {
             offsets: IndexSlot::in_file(base_offset, OFFSET_INDEX),
             times: IndexSlot::in_file(base_offset, TIME_INDEX),
             aborted: IndexSlot::in_file(base_offset, TXN_INDEX),
-            largest: Mutex::new(None),
+            largest: Mutex::default(),
             opened: Mutex::new(None),
             recent: Recent::default(),
         }
@@ -89,7 +105,9 @@ impl Segment {
     /// Forgets what batches said; the log has `len` bytes.
     pub(crate) fn reset(&self, len: u64) {
         self.set_len(len);
-        *self.largest.lock() = None;
+        let mut largest = self.largest.lock();
+        (largest.entry, largest.resets) = (None, largest.resets.wrapping_add(1));
+        drop(largest);
         self.recent.clear();
     }
 
@@ -175,7 +193,7 @@ impl Segment {
     }
 
     fn add_time_entry(&self) {
-        if let Some(latest) = *self.largest.lock() {
+        if let Some(latest) = self.largest.lock().entry {
             self.times.in_memory(|index| index.push(latest));
         }
     }
@@ -187,7 +205,7 @@ impl Segment {
     /// Brings the index files up to date; what is to be synced. `complete`: no batch follows, so the latest timestamp gets
     /// its entry.
     pub(crate) fn write_indexes(&self, complete: bool) -> io::Result<Vec<Arc<dyn File>>> {
-        if let (true, Some(latest)) = (complete, *self.largest.lock()) {
+        if let (true, Some(latest)) = (complete, self.largest.lock().entry) {
             self.times.in_memory(|index| index.push_last(latest));
         }
         let written = [
@@ -276,19 +294,23 @@ impl Segment {
 
     /// The latest timestamp and the last offset of its batch, among what the files hold.
     pub(crate) fn largest_timestamp(&self) -> Result<Option<TimeEntry>, ScanError> {
-        let mut largest = self.largest.lock();
-        if largest.is_none() {
-            *largest = self.find_largest_timestamp()?;
+        let Largest { entry, resets } = *self.largest.lock();
+        if entry.is_some() {
+            return Ok(entry);
         }
-        Ok(*largest)
+        // Not under the lock: whoever may not wait for a device would wait for it there.
+        let found = self.find_largest_timestamp()?;
+        let mut largest = self.largest.lock();
+        if let Some(found) = found.filter(|_| largest.resets == resets) {
+            largest.see(found);
+            return Ok(largest.entry);
+        }
+        Ok(found)
     }
 
     /// Keeps the later of `entry` and what was known.
     pub(crate) fn saw_timestamp(&self, entry: TimeEntry) {
-        let mut largest = self.largest.lock();
-        if largest.is_none_or(|l| entry.timestamp > l.timestamp) {
-            *largest = Some(entry);
-        }
+        self.largest.lock().see(entry);
     }
 
     /// A closed segment's time index ends with the latest timestamp of all; without one the batches tell.

@@ -65,7 +65,7 @@ impl Writer {
     pub fn submit(&self, job: Job) {
         match self {
             Writer::Inline(journal) => journal.lock().write(vec![job]),
-            // Both outlive all senders unless they panicked.
+            // A thread outlives all senders unless it panicked, a task as long as its runtime does.
             Writer::Thread(jobs) => _ = jobs.send(job).map_err(|mpsc::SendError(job)| job.refuse()),
             Writer::Task(jobs) => _ = jobs.send(job).map_err(|tasks::error::SendError(job)| job.refuse()),
         }

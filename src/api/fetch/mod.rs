@@ -21,6 +21,7 @@ use plan::{Budget, Plan, Reader};
 use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::disk::is_refused;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -108,6 +109,9 @@ impl Fetch {
         let mut plan = Plan::new(Budget { bytes: self.max_bytes }, self.rack.clone());
         for (nth, (key, wanted)) in self.wanted.iter().enumerate() {
             plan.read(cx, &image, key, *wanted, self.reader);
+            if is_refused() {
+                break;
+            }
             self.hasten(cx, &mut plan, nth);
         }
         plan

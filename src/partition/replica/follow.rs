@@ -4,6 +4,7 @@
 //! comes late could cut what has been promised since, or leave a hole.
 
 use super::{Inner, Replica};
+use crate::partition::restless::By;
 use crate::types::{ErrorCode, LeaderEpoch, Now, Offset};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl Replica {
         let mut inner = self.inner.lock();
         // Until it is done, nobody knows what is left of it.
         let vouches_below = std::mem::replace(&mut inner.vouches_below, Offset::MAX);
+        self.stir.stir(By::Keeper);
         inner.check_asked(asked)?;
         let (to, high_watermark) = (inner.cut_offset(cut), inner.state.high_watermark());
         let done = match cut {

@@ -32,6 +32,11 @@ pub fn without_waiting<T>(work: impl FnOnce() -> T) -> Option<T> {
     (PATIENCE.get() == Patience::None).then_some(done)
 }
 
+/// Whether a read was refused, so that what [`without_waiting`] does is of no use any more.
+pub fn is_refused() -> bool {
+    PATIENCE.get() == Patience::Lost
+}
+
 /// Whether a read may wait.
 pub(super) fn may_wait() -> bool {
     PATIENCE.get() == Patience::Any
