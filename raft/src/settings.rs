@@ -14,9 +14,9 @@ pub enum Lane {
     /// On threads of its own, so that a slow disk stalls no timer.
     #[default]
     Threads,
-    /// At once, on the caller's task: for a simulation that must be the same each time.
+    /// At once, on the caller's task: for tests that must be the same each time.
     Inline,
-    /// On the caller's runtime, after a while: likewise, of a disk that takes its time.
+    /// On the caller's runtime, after a while: for a simulation of disks that take their time, the same each time too.
     Paced(Pace),
 }
 

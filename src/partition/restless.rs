@@ -1,4 +1,5 @@
-//! Which partitions want somebody's attention. A broker may have tens of thousands that rest: nobody looks at those.
+//! Which partitions want somebody's attention. A broker may have tens of thousands that rest: those are not walked over for
+//! what there is to do for a few.
 //!
 //! ```text
 //!   partition, under its lock:   change ─► on the list already? no ─► list
