@@ -64,6 +64,8 @@ pub struct Interest {
     pub appended: bool,
     /// That more is committed.
     pub committed: bool,
+    /// Whatever else changes, when it comes by.
+    pub noted: bool,
 }
 
 /// Rings a bell as often as something changes.
@@ -121,6 +123,14 @@ impl Marks {
 }
 
 impl Interest {
+    fn tell(self, before: &Marks, after: &Marks, bell: &Bell, number: usize) {
+        if self.is_met(before, after) {
+            bell.ring(number);
+        } else if self.noted && before != after {
+            bell.note(number);
+        }
+    }
+
     fn is_met(self, before: &Marks, after: &Marks) -> bool {
         let led = |marks: &Marks| (marks.leads, marks.follows, marks.leader_epoch);
         let committed = |marks: &Marks| (marks.high_watermark, marks.last_stable);
@@ -147,14 +157,22 @@ impl Progress {
             let same_leader =
                 (marks.leads, marks.leader_epoch) == (inner.marks.leads, inner.marks.leader_epoch);
             let before = std::mem::replace(&mut inner.marks, marks);
-            let concerned = inner.listeners.iter().filter(|one| one.interest.is_met(&before, &marks));
-            concerned.for_each(|listener| listener.bell.ring(listener.number));
+            for Listener { interest, bell, number, .. } in &inner.listeners {
+                interest.tell(&before, &marks, bell, *number);
+            }
             if inner.waiters.is_empty() {
                 return;
             }
             inner.take_woken(same_leader)
         };
         woken.into_iter().for_each(|waiter| waiter.notify_one());
+    }
+
+    /// What the marks do not show has changed: who is in sync, or may be.
+    pub fn note(&self) {
+        let inner = self.inner.lock();
+        let noted = inner.listeners.iter().filter(|listener| listener.interest.noted);
+        noted.for_each(|listener| listener.bell.note(listener.number));
     }
 
     /// Asks that `notify` be woken once `mark` is at least `reached`, or the leader changes.
@@ -178,9 +196,7 @@ impl Progress {
         let mut inner = self.inner.lock();
         inner.next_waiter += 1;
         let id = inner.next_waiter;
-        if interest.is_met(seen, &inner.marks) {
-            bell.ring(number);
-        }
+        interest.tell(seen, &inner.marks, bell, number);
         inner.listeners.push(Listener { id, interest, bell: bell.clone(), number });
         Listening { progress: self.clone(), id }
     }
@@ -220,6 +236,13 @@ impl Inner {
             woken.extend(self.waiters.extract_if(reached, |_, _| true).map(|(_, waiter)| waiter));
         }
         woken
+    }
+}
+
+impl Listening {
+    /// Whether it is there that it listens.
+    pub fn is_at(&self, progress: &Arc<Progress>) -> bool {
+        Arc::ptr_eq(&self.progress, progress)
     }
 }
 
@@ -303,9 +326,10 @@ mod tests {
     fn a_bell_is_rung_for_what_is_of_interest_alone() {
         let progress = Arc::new(Progress::new(marks(1, 5)));
         let bell = Arc::<Bell>::default();
-        let rung = || bell.heard().now_or_never().map(Vec::from_iter);
+        let rung = || bell.heard().now_or_never().map(|()| Vec::from_iter(bell.take()));
         let listen = |number, appended, committed| {
-            progress.listen(&marks(1, 5), Interest { appended, committed }, &bell, number)
+            let interest = Interest { appended, committed, noted: false };
+            progress.listen(&marks(1, 5), interest, &bell, number)
         };
         let _consumer = listen(1, false, true);
         let _follower = listen(2, true, false);

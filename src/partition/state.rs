@@ -16,13 +16,14 @@ mod isr;
 #[cfg(test)]
 mod tests;
 
-pub use follower::FollowerFetch;
+pub use follower::{FollowerFetch, LastFetch};
 pub use isr::IsrChange;
 
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Offset, PartitionEpoch};
 use follower::Follower;
 use isr::Pending;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the metadata says of a partition, as far as a replica must know it.
@@ -194,7 +195,7 @@ impl State {
         let others = self.followers.iter().filter(|(id, _)| self.assignment.isr.contains(id));
         others.filter_map(move |(id, follower)| {
             let promised = follower.promised.filter(|one| (one.log_start..=one.offset).contains(&offset))?;
-            Some(Holder { log_end: promised.offset, caught_up_at: follower.caught_up_at, broker: *id })
+            Some(Holder { log_end: promised.offset, caught_up_at: follower.caught_up_at(), broker: *id })
         })
     }
 
@@ -238,6 +239,9 @@ impl State {
 
     /// Notes where this replica's own log stands, and moves the watermark as far as the ISR allows. True if it moved.
     pub fn promise(&mut self, extent: Extent) -> bool {
+        if extent.log_end > self.extent.log_end {
+            self.followers.values_mut().for_each(|follower| follower.wake(self.extent.log_end));
+        }
         self.extent = extent;
         self.clamp();
         self.advance()
@@ -262,6 +266,15 @@ impl State {
         follower.fetched(fetch, self.extent.log_end, now);
         let wants = self.expand(from);
         Ok(Moved { high_watermark: self.advance(), wants })
+    }
+
+    /// A follower that is in sync and has everything need not name this partition in its fetches until something changes:
+    /// `last_fetch` speaks for it until then. False if it must go on.
+    pub fn rest(&mut self, from: BrokerId, last_fetch: &Arc<LastFetch>) -> bool {
+        let (is_in_sync, log_end) = (self.leads() && self.is_in_sync(from), self.extent.log_end);
+        let follower = self.followers.get_mut(&from);
+        let rests = follower.filter(|follower| is_in_sync && follower.is_at_end(log_end));
+        rests.map(|follower| follower.rest(last_fetch.clone())).is_some()
     }
 
     /// Looks who has fallen behind for longer than `lag_max` (`replica.lag.time.max.ms`).

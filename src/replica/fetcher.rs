@@ -5,18 +5,21 @@
 //!      ▲                                               └─ given up when a new partition waits    │
 //!      └─────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//! Partitions at which nothing changes are not looked at: they ring when something does.
 
 use super::fetchers::Site;
 use super::pause::Pause;
 use super::session::{Next, Session};
+use crate::partition::bell::Bell;
 use crate::partition::cut;
+use crate::partition::progress::{Interest, Listening};
 use crate::partition::replica::{Asked, LeaderMarks, Position, Replica};
 use crate::peer;
 use crate::seam;
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, TopicPartition};
 use crate::wire::replica_fetch::{self, Answer, Ask, Part, Wanted};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,8 @@ use tokio::time::Instant;
 const GRACE: Duration = Duration::from_secs(1);
 /// A fetch is left alone for so long, even if a new partition waits: under a stream of orders fetches still come to an end.
 const UNHURRIED: Duration = Duration::from_millis(20);
+/// Nothing of a partition wakes its fetcher; it looks at what has changed before each fetch.
+const QUIETLY: Interest = Interest { appended: false, committed: false, noted: true };
 
 /// The ways to leaders.
 pub trait Leaders: Send + Sync + 'static {
@@ -75,6 +80,12 @@ pub(super) struct Fetcher<L: Leaders> {
     /// Orders that came while a fetch was under way.
     early: Vec<Order>,
     partitions: BTreeMap<TopicPartition, Followed>,
+    /// Under which number each rings.
+    numbers: HashMap<usize, TopicPartition>,
+    next_number: usize,
+    bell: Arc<Bell>,
+    /// To be looked at before the next fetch, beside those that have changed: new ones, and those that must wait for a time.
+    restless: BTreeSet<TopicPartition>,
     session: Session,
     line: Option<L::Line>,
     /// Whether the leader answered when it was asked last.
@@ -90,9 +101,9 @@ struct Followed {
     pause: Pause,
     /// Its log reached what the leader said is committed: it may be about to join those in sync, who wait for what it says.
     has_committed: bool,
+    number: usize,
+    _listening: Listening,
 }
-
-type Positions = BTreeMap<TopicPartition, Wanted>;
 
 impl<L: Leaders> Fetcher<L> {
     pub fn new(site: Arc<Site<L>>, leader: BrokerId, orders: mpsc::UnboundedReceiver<Order>) -> Fetcher<L> {
@@ -103,6 +114,10 @@ impl<L: Leaders> Fetcher<L> {
             orders,
             early: vec![],
             partitions: BTreeMap::new(),
+            numbers: HashMap::new(),
+            next_number: 0,
+            bell: Arc::default(),
+            restless: BTreeSet::new(),
             session,
             line: None,
             answers: true,
@@ -114,13 +129,13 @@ impl<L: Leaders> Fetcher<L> {
     /// Fetches until nobody gives orders any more.
     pub async fn run(mut self) {
         while self.take_orders().await {
-            let wanted = self.positions().await;
-            if wanted.is_empty() || self.pause.until().is_some() {
+            self.look().await;
+            if self.session.asks_for_nothing() || self.pause.until().is_some() {
                 self.rest().await;
                 continue;
             }
-            match self.fetch(&wanted).await {
-                Some(answer) => self.act(answer, &wanted).await,
+            match self.fetch().await {
+                Some(answer) => self.act(answer).await,
                 None => self.session.reset(),
             }
         }
@@ -147,29 +162,82 @@ impl<L: Leaders> Fetcher<L> {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Follow { replica, epoch } => {
-                let followed = Followed { epoch, pause: Pause::default(), has_committed: false, replica };
-                self.partitions.insert(followed.replica.id(), followed);
-            }
-            Order::Leave(id) => drop(self.partitions.remove(&id)),
+            Order::Follow { replica, epoch } => self.follow(replica, epoch),
+            Order::Leave(id) => self.leave(id),
         }
+    }
+
+    fn follow(&mut self, replica: Arc<Replica>, epoch: LeaderEpoch) {
+        let (id, number) = (replica.id(), self.next_number);
+        self.forget_number(id);
+        self.next_number += 1;
+        let listening = replica.progress().listen(&replica.marks(), QUIETLY, &self.bell, number);
+        let (pause, has_committed) = (Pause::default(), false);
+        let followed = Followed { replica, epoch, pause, has_committed, number, _listening: listening };
+        self.partitions.insert(id, followed);
+        self.numbers.insert(number, id);
+        self.restless.insert(id);
+    }
+
+    fn leave(&mut self, id: TopicPartition) {
+        self.forget_number(id);
+        self.partitions.remove(&id);
+        self.restless.remove(&id);
+        self.session.leave(id);
+    }
+
+    fn forget_number(&mut self, id: TopicPartition) {
+        if let Some(followed) = self.partitions.get(&id) {
+            self.numbers.remove(&followed.number);
+        }
+    }
+
+    /// When the pauses of its partitions end.
+    fn pauses(&self) -> impl Iterator<Item = Instant> {
+        let restless = self.restless.iter().filter_map(|id| self.partitions.get(id));
+        restless.filter_map(|followed| followed.pause.until())
     }
 
     /// Until something can be fetched, or there are orders.
     async fn rest(&mut self) {
-        let pauses = self.partitions.values().filter_map(|followed| followed.pause.until());
-        let held_back = self.held_back_until.take();
-        let until = self.pause.until().or(pauses.chain(held_back).min()).unwrap_or_else(Instant::now);
+        let next = self.pauses().chain(self.held_back_until).min();
+        let until = self.pause.until().or(next).unwrap_or_else(Instant::now);
         tokio::select! {
             order = self.orders.recv() => self.early.extend(order),
             () = tokio::time::sleep_until(until) => {}
         }
     }
 
-    /// From where to go on, of all that can.
-    async fn positions(&mut self) -> Positions {
+    /// Asks for what has changed, and for what is restless, from where it is to go on.
+    async fn look(&mut self) {
+        let mut to_look_at = std::mem::take(&mut self.restless);
+        to_look_at.extend(self.bell.take().iter().filter_map(|number| self.numbers.get(number)));
+        self.sync(&to_look_at).await;
+        self.held_back_until = None;
+        let throttle = &self.site.table.throttles().follower;
+        let held_back = throttle.wait(self.site.clock.mono(), self.site.settings.longest_pause);
+        for id in to_look_at {
+            let Some(followed) = self.partitions.get_mut(&id) else { continue };
+            // What is not in sync waits for what is (KIP-73).
+            let is_held_back = !held_back.is_zero() && followed.may_be_held_back();
+            if is_held_back {
+                self.held_back_until = Some(Instant::now() + held_back);
+            }
+            match self.site.position(followed) {
+                Some(wanted) if !is_held_back => self.session.ask(id, wanted),
+                _ => {
+                    self.restless.insert(id);
+                    self.session.leave(id);
+                }
+            }
+        }
+    }
+
+    /// Has what is appended become what may be promised.
+    async fn sync(&self, to_look_at: &BTreeSet<TopicPartition>) {
         let mut syncs = vec![];
-        for followed in self.partitions.values().filter(|followed| followed.pause.until().is_none()) {
+        let followed = to_look_at.iter().filter_map(|id| self.partitions.get(id));
+        for followed in followed.filter(|followed| followed.pause.until().is_none()) {
             let position = followed.replica.position(followed.epoch);
             if position.is_ok_and(|position| !position.is_promised) {
                 let replica = followed.replica.clone();
@@ -180,32 +248,11 @@ impl<L: Leaders> Fetcher<L> {
             // What failed shows in the position.
             let _ = sync.await;
         }
-        let (longest, mut positions) = (self.site.settings.longest_pause, Positions::new());
-        self.held_back_until = None;
-        let held_back = self.site.table.throttles().follower.wait(self.site.clock.mono(), longest);
-        for (id, followed) in self.partitions.iter_mut().filter(|(_, one)| one.pause.until().is_none()) {
-            // What is not in sync waits for what is (KIP-73).
-            if !held_back.is_zero()
-                && followed.replica.is_throttled_follower()
-                && !followed.replica.is_in_sync()
-                && !followed.has_committed
-            {
-                self.held_back_until = Some(Instant::now() + held_back);
-                continue;
-            }
-            match followed.replica.position(followed.epoch) {
-                Ok(position) if position.is_promised => {
-                    positions.insert(*id, self.site.wanted(followed.epoch, position));
-                }
-                _ => followed.pause.failed(longest),
-            }
-        }
-        positions
     }
 
     /// One request. Given up if a partition comes that would have to wait for its end.
-    async fn fetch(&mut self, wanted: &Positions) -> Option<Answer> {
-        let Next { id, epoch, changed, forgotten } = self.session.next(wanted.clone());
+    async fn fetch(&mut self) -> Option<Answer> {
+        let Next { id, epoch, changed, forgotten } = self.session.next();
         let ask = Ask { max_wait_ms: self.patience_ms(), ..self.site.ask(id, epoch, changed, forgotten) };
         let body = ask.encode();
         let silence = self.site.settings.max_wait + GRACE;
@@ -235,8 +282,7 @@ impl<L: Leaders> Fetcher<L> {
 
     /// The leader waits for records no longer than until there is more to ask for.
     fn patience_ms(&self) -> i32 {
-        let pauses = self.partitions.values().filter_map(|followed| followed.pause.until());
-        let next = pauses.chain(self.held_back_until).min();
+        let next = self.pauses().chain(self.held_back_until).min();
         let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()));
         wait.min(self.site.settings.max_wait).as_millis() as i32
     }
@@ -254,7 +300,7 @@ impl<L: Leaders> Fetcher<L> {
         None
     }
 
-    async fn act(&mut self, answer: Answer, wanted: &Positions) {
+    async fn act(&mut self, answer: Answer) {
         if answer.error != 0 {
             tracing::debug!(leader = self.leader, error = answer.error, "a fetch was refused");
             self.session.reset();
@@ -264,7 +310,8 @@ impl<L: Leaders> Fetcher<L> {
         self.pause.succeeded();
         self.session.answered(answer.session_id);
         for (id, part) in answer.partitions {
-            let (Some(followed), Some(wanted)) = (self.partitions.get_mut(&id), wanted.get(&id)) else {
+            let (Some(followed), Some(wanted)) = (self.partitions.get_mut(&id), self.session.asked(&id))
+            else {
                 continue;
             };
             let asked = Asked { epoch: wanted.leader_epoch, offset: wanted.offset };
@@ -280,6 +327,7 @@ impl<L: Leaders> Fetcher<L> {
                 Err(code) => {
                     tracing::debug!(partition = %followed.replica.name(), ?code, "a partition could not be fetched");
                     followed.pause.failed(self.site.settings.longest_pause);
+                    self.restless.insert(id);
                 }
             }
         }
@@ -299,7 +347,26 @@ async fn hurry(orders: &mut mpsc::UnboundedReceiver<Order>, early: &mut Vec<Orde
     }
 }
 
+impl Followed {
+    fn may_be_held_back(&self) -> bool {
+        self.replica.is_throttled_follower() && !self.replica.is_in_sync() && !self.has_committed
+    }
+}
+
 impl<L: Leaders> Site<L> {
+    /// From where to go on. `None` if it cannot be fetched now: it pauses.
+    fn position(&self, followed: &mut Followed) -> Option<Wanted> {
+        if followed.pause.until().is_some() {
+            return None;
+        }
+        let position = followed.replica.position(followed.epoch);
+        let position = position.ok().filter(|position| position.is_promised);
+        if position.is_none() {
+            followed.pause.failed(self.settings.longest_pause);
+        }
+        position.map(|position| self.wanted(followed.epoch, position))
+    }
+
     fn wanted(&self, leader_epoch: LeaderEpoch, position: Position) -> Wanted {
         Wanted {
             leader_epoch,

@@ -2,17 +2,21 @@
 
 use crate::types::TopicPartition;
 use crate::wire::replica_fetch::Wanted;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything is asked for, and a session is wanted.
 const INITIAL_EPOCH: i32 = 0;
 
-/// What the leader remembers.
+/// What the leader is asked for, and knows of that.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     id: i32,
     epoch: i32,
-    known: BTreeMap<TopicPartition, Wanted>,
+    asked: BTreeMap<TopicPartition, Wanted>,
+    /// Of those, what the leader was not told yet.
+    changed: BTreeSet<TopicPartition>,
+    /// Asked for no more, and the leader was not told yet.
+    forgotten: BTreeSet<TopicPartition>,
 }
 
 /// What is to be said of the session in the next request.
@@ -25,15 +29,44 @@ pub(super) struct Next {
 }
 
 impl Session {
-    /// Asks for `wanted`, and nothing else.
-    pub fn next(&mut self, wanted: BTreeMap<TopicPartition, Wanted>) -> Next {
-        let known = std::mem::replace(&mut self.known, wanted);
-        let is_full = self.epoch == INITIAL_EPOCH;
-        let is_new = |at: &TopicPartition, wanted: &Wanted| is_full || known.get(at) != Some(wanted);
-        let changed = self.known.iter().filter(|(at, wanted)| is_new(at, wanted));
-        let changed = changed.map(|(at, wanted)| (*at, *wanted)).collect();
-        let gone = known.keys().filter(|at| !is_full && !self.known.contains_key(at));
-        Next { id: self.id, epoch: self.epoch, changed, forgotten: gone.copied().collect() }
+    /// From the next request on this is asked for.
+    pub fn ask(&mut self, at: TopicPartition, wanted: Wanted) {
+        if self.asked.insert(at, wanted) != Some(wanted) {
+            self.changed.insert(at);
+        }
+        if self.forgotten.remove(&at) {
+            self.changed.insert(at);
+        }
+    }
+
+    /// From the next request on it is not asked for.
+    pub fn leave(&mut self, at: TopicPartition) {
+        if self.asked.remove(&at).is_some() {
+            self.changed.remove(&at);
+            self.forgotten.insert(at);
+        }
+    }
+
+    /// What was asked for, or will be.
+    pub fn asked(&self, at: &TopicPartition) -> Option<&Wanted> {
+        self.asked.get(at)
+    }
+
+    pub fn asks_for_nothing(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// The leader is asked; what comes now is a change to that.
+    pub fn next(&mut self) -> Next {
+        let (changed, forgotten) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.forgotten));
+        let Session { id, epoch, ref asked, .. } = *self;
+        let is_full = epoch == INITIAL_EPOCH;
+        let of = |(at, wanted): (&TopicPartition, &Wanted)| (*at, *wanted);
+        let changed = match is_full {
+            true => asked.iter().map(of).collect(),
+            false => changed.iter().filter_map(|at| asked.get_key_value(at)).map(of).collect(),
+        };
+        Next { id, epoch, changed, forgotten: forgotten.into_iter().filter(|_| !is_full).collect() }
     }
 
     /// The leader answered; without a session (0) everything is asked for each time.
@@ -65,8 +98,13 @@ mod tests {
         Wanted { leader_epoch: 1, offset, last_epoch: 1, log_start: 0, max_bytes: 9 }
     }
 
+    /// Asks for these, and nothing else.
     fn next(session: &mut Session, offsets: &[(i32, Offset)]) -> (i32, i32, Vec<i32>, Vec<i32>) {
-        let next = session.next(offsets.iter().map(|(p, offset)| (at(*p), wanted(*offset))).collect());
+        let asked: Vec<TopicPartition> = session.asked.keys().copied().collect();
+        let is_left = |id: &TopicPartition| !offsets.iter().any(|(partition, _)| at(*partition) == *id);
+        asked.into_iter().filter(is_left).for_each(|id| session.leave(id));
+        offsets.iter().for_each(|(partition, offset)| session.ask(at(*partition), wanted(*offset)));
+        let next = session.next();
         let changed = next.changed.iter().map(|(at, _)| at.partition).collect();
         (next.id, next.epoch, changed, next.forgotten.iter().map(|at| at.partition).collect())
     }
@@ -93,5 +131,19 @@ mod tests {
         next(&mut session, &[(0, 5)]);
         session.answered(0);
         assert_eq!(next(&mut session, &[(0, 5)]), (0, 0, vec![0], vec![]));
+    }
+
+    #[test]
+    fn what_leaves_and_comes_back_is_asked_for_anew() {
+        let mut session = Session::default();
+        next(&mut session, &[(0, 5)]);
+        session.answered(9);
+        session.leave(at(0));
+        session.ask(at(0), wanted(5));
+        session.ask(at(1), wanted(5));
+        session.leave(at(1));
+        assert_eq!(next(&mut session, &[(0, 5)]), (9, 1, vec![0], vec![1]));
+        session.leave(at(0));
+        assert!(session.asks_for_nothing());
     }
 }

@@ -53,7 +53,7 @@ impl Line for Leader {
         let waits = part.records.is_empty() && part.error == 0 && part.diverging_epoch.is_none();
         if waits && request.max_wait_ms > 0 {
             let (marks, bell) = (self.replica.marks(), Arc::default());
-            let interest = Interest { appended: true, committed: false };
+            let interest = Interest { appended: true, committed: false, noted: false };
             let _listening = self.replica.progress().listen(&marks, interest, &bell, 0);
             let wait = Duration::from_millis(request.max_wait_ms as u64);
             let _ = tokio::time::timeout(wait, bell.heard()).await;

@@ -2,6 +2,7 @@
 
 mod plan;
 pub mod session;
+mod watch;
 
 use super::context::{Context, Envelope};
 use super::{Api, Reply};
@@ -18,10 +19,13 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 use plan::{Budget, Plan, Reader};
-use session::{Asked, Mode, PartitionKey, Session, TopicKey, Wanted};
+use session::{Asked, Asking, Mode, PartitionKey, Session, TopicKey, Wanted};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::disk::is_refused;
+use tokio::time::Instant;
+use watch::Follower;
 
 /// From here on topics are named by id.
 const BY_ID: i16 = 13;
@@ -44,10 +48,13 @@ impl Api for FetchRequest {
             return Reply::Encoded(Outgoing::Now(failed(cx.envelope(), ErrorCode::InvalidTopicException)));
         }
         let reader = reader(&self, cx.version());
-        let asked = asked(&self, cx.version());
+        let mut asked = asked(&self, cx.version());
         // Nobody else displaces followers.
         let (sessions, most_bytes) = match reader {
-            Reader::Follower { .. } if cx.is_among_brokers() => (&cx.node.follower_sessions, i32::MAX),
+            Reader::Follower { id, broker_epoch } if cx.is_among_brokers() => {
+                asked.follower = Some(Follower { id, broker_epoch });
+                (&cx.node.follower_sessions, i32::MAX)
+            }
             _ => (&cx.node.fetch_sessions, cx.node.config.fetch_max_bytes),
         };
         let mode = match sessions.resolve(&asked, fresh_id, cx.now().mono) {
@@ -69,7 +76,7 @@ impl Api for FetchRequest {
         let Ok(((fetch, cx), plan)) = planned else {
             return Reply::Close("the node ends");
         };
-        if plan.is_enough(fetch.min_bytes) || self.max_wait_ms <= 0 {
+        if fetch.has_enough(&plan) || self.max_wait_ms <= 0 {
             return Reply::Encoded(Outgoing::Now(fetch.respond(&cx, plan)));
         }
         let patience = Duration::from_millis(self.max_wait_ms as u64);
@@ -95,7 +102,8 @@ fn names_nonsense(request: &FetchRequest) -> bool {
 /// A fetch that is under way.
 struct Fetch {
     mode: Mode,
-    wanted: Vec<(PartitionKey, Wanted)>,
+    /// As they were read; what rings meanwhile is added.
+    wanted: Vec<Asking>,
     reader: Reader,
     /// Where the consumer stands, if that matters.
     rack: Option<Arc<str>>,
@@ -107,50 +115,98 @@ impl Fetch {
     fn plan(&self, cx: &Context) -> Plan {
         let image = cx.image();
         let mut plan = Plan::new(Budget { bytes: self.max_bytes }, self.rack.clone());
-        for (nth, (key, wanted)) in self.wanted.iter().enumerate() {
+        for (nth, Asking { key, wanted, .. }) in self.wanted.iter().enumerate() {
             plan.read(cx, &image, key, *wanted, self.reader);
             if is_refused() {
                 break;
             }
-            self.hasten(cx, &mut plan, nth);
+            self.attend(cx, &mut plan, nth);
         }
         plan
     }
 
+    fn has_enough(&self, plan: &Plan) -> bool {
+        let asks_for_nothing = self.wanted.is_empty() && self.watched().is_none();
+        asks_for_nothing || plan.is_enough(self.min_bytes)
+    }
+
+    /// The session that knows which of its partitions have changed.
+    fn watched(&self) -> Option<&Arc<Mutex<Session>>> {
+        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return None };
+        session.lock().watch().is_some().then_some(session)
+    }
+
+    async fn wait(mut self, cx: Context, mut plan: Plan, patience: Duration) -> Chunks {
+        let deadline = Instant::now() + patience;
+        match self.watched().cloned() {
+            Some(session) => self.wait_for_news(&session, &cx, &mut plan, deadline).await,
+            None => self.wait_at_all(&cx, &mut plan, deadline).await,
+        }
+        self.respond(&cx, plan)
+    }
+
     /// One waiter for all partitions: whichever moves wakes it, and is read anew.
-    async fn wait(self, cx: Context, mut plan: Plan, patience: Duration) -> Chunks {
-        let deadline = tokio::time::Instant::now() + patience;
-        let (bell, interest) = (Arc::<Bell>::default(), self.interest(&cx));
+    async fn wait_at_all(&self, cx: &Context, plan: &mut Plan, deadline: Instant) {
+        let (bell, interest) = (Arc::<Bell>::default(), self.interest(cx));
         let listen = |nth| plan.listen(nth, interest, &bell);
         let mut listening: Vec<_> = (0..self.wanted.len()).map(listen).collect();
-        while !plan.is_enough(self.min_bytes) {
-            let Ok(rung) = tokio::time::timeout_at(deadline, bell.heard()).await else { break };
+        while !self.has_enough(plan) && tokio::time::timeout_at(deadline, bell.heard()).await.is_ok() {
             let image = cx.image();
-            for nth in rung {
-                plan.read_again(&cx, &image, nth, self.wanted[nth].1, self.reader);
-                self.hasten(&cx, &mut plan, nth);
+            for nth in bell.take() {
+                plan.read_again(cx, &image, nth, self.wanted[nth].wanted, self.reader);
                 // It may be in another place now.
                 listening[nth] = plan.listen(nth, interest, &bell);
             }
         }
-        self.respond(&cx, plan)
+    }
+
+    /// The same with a session that listens all the time: what moves joins what was read.
+    async fn wait_for_news(
+        &mut self,
+        session: &Mutex<Session>,
+        cx: &Context,
+        plan: &mut Plan,
+        deadline: Instant,
+    ) {
+        let Some(bell) = session.lock().watch().map(|watch| watch.bell().clone()) else { return };
+        let places = self.wanted.iter().enumerate().map(|(nth, asking)| (asking.number, nth));
+        let mut places: BTreeMap<usize, usize> = places.collect();
+        let mut is_over = false;
+        while !is_over && !self.has_enough(plan) {
+            is_over = tokio::time::timeout_at(deadline, bell.heard()).await.is_err();
+            let (image, news) = (cx.image(), session.lock().news());
+            for asking in news {
+                let nth = *places.entry(asking.number).or_insert(self.wanted.len());
+                if nth < self.wanted.len() {
+                    plan.read_again(cx, &image, nth, asking.wanted, self.reader);
+                } else {
+                    plan.read(cx, &image, &asking.key, asking.wanted, self.reader);
+                    self.wanted.push(asking);
+                }
+                self.attend(cx, plan, nth);
+            }
+        }
+    }
+
+    /// Has the session know what was read, and the answer leave if it is urgent.
+    fn attend(&self, cx: &Context, plan: &mut Plan, nth: usize) {
+        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return };
+        let mut session = session.lock();
+        let Some(watch) = session.watch() else { return };
+        plan.attend(nth, watch, self.wanted[nth].number, self.interest(cx));
+        if cx.node.config.sends_to_nearest {
+            // A follower that consumers read from is told of the watermark without delay (KIP-392).
+            let known = session.known_watermark(&self.wanted[nth].key);
+            plan.hasten(nth, |watermark| known.is_some_and(|known| known < watermark));
+        }
     }
 
     /// Something committed beyond the watermark, or appended behind what a follower has. A follower that consumers read from
     /// hears of the watermark too.
     fn interest(&self, cx: &Context) -> Interest {
         let is_follower = !self.reader.is_consumer();
-        Interest { appended: is_follower, committed: !is_follower || cx.node.config.sends_to_nearest }
-    }
-
-    /// A follower that consumers read from is told of the watermark without delay (KIP-392).
-    fn hasten(&self, cx: &Context, plan: &mut Plan, nth: usize) {
-        if self.reader.is_consumer() || !cx.node.config.sends_to_nearest {
-            return;
-        }
-        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return };
-        let known = session.lock().known_watermark(&self.wanted[nth].0);
-        plan.hasten(nth, |watermark| known.is_some_and(|known| known < watermark));
+        let committed = !is_follower || cx.node.config.sends_to_nearest;
+        Interest { appended: is_follower, committed, noted: is_follower }
     }
 
     fn respond(&self, cx: &Context, mut plan: Plan) -> Chunks {
@@ -192,14 +248,19 @@ fn failed(envelope: Envelope, code: ErrorCode) -> Chunks {
 }
 
 /// The partitions to read, each once: a session's own, or those of the request, of which the last mention counts.
-fn wanted(asked: Asked, mode: &Mode) -> Vec<(PartitionKey, Wanted)> {
+fn wanted(asked: Asked, mode: &Mode) -> Vec<Asking> {
     match mode {
         Mode::New(session) | Mode::Incremental(session) => session.lock().wanted(),
         Mode::Full if asked.wanted.len() > 1 => {
-            asked.wanted.into_iter().collect::<IndexMap<_, _>>().into_iter().collect()
+            let once: IndexMap<_, _> = asked.wanted.into_iter().map(|one| (one.key, one.wanted)).collect();
+            once.into_iter().enumerate().map(numbered).collect()
         }
         Mode::Full => asked.wanted,
     }
+}
+
+fn numbered((number, (key, wanted)): (usize, (PartitionKey, Wanted))) -> Asking {
+    Asking { number, key, wanted }
 }
 
 fn reader(request: &FetchRequest, version: i16) -> Reader {
@@ -244,7 +305,8 @@ fn asked(request: &FetchRequest, version: i16) -> Asked {
         session_id: request.session_id,
         epoch: if version >= SESSIONS { request.session_epoch } else { NO_SESSION_EPOCH },
         by_id,
-        wanted: wanted.collect(),
+        follower: None,
+        wanted: wanted.enumerate().map(numbered).collect(),
         forgotten: forgotten.collect(),
     }
 }

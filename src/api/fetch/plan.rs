@@ -1,6 +1,7 @@
 //! What a fetch reads: partition after partition, until its bytes are used up.
 
 use super::session::{self, PartitionKey, TopicKey, Wanted};
+use super::watch::Watch;
 use crate::api::context::Context;
 use crate::api::leaders::Leaders;
 use crate::cluster::Image;
@@ -82,7 +83,7 @@ impl Plan {
 
     /// Whether to answer at once: enough records, or something that the client must hear of.
     pub fn is_enough(&self, min_bytes: usize) -> bool {
-        self.readable >= min_bytes || self.urgent > 0 || self.parts.is_empty()
+        self.readable >= min_bytes || self.urgent > 0
     }
 
     /// Reads one more partition.
@@ -117,6 +118,14 @@ impl Plan {
     pub fn listen(&self, nth: usize, interest: Interest, bell: &Arc<Bell>) -> Option<Listening> {
         let (replica, seen) = self.parts[nth].seen.as_ref()?;
         Some(replica.progress().listen(seen, interest, bell, nth))
+    }
+
+    /// Has `watch` know what was found of the nth partition, which is its `number`.
+    pub fn attend(&self, nth: usize, watch: &mut Watch, number: usize, interest: Interest) {
+        let Part { seen, bytes, urgent, .. } = &self.parts[nth];
+        if let Some((replica, marks)) = seen {
+            watch.attend(number, replica, marks, interest, *bytes == 0 && !urgent);
+        }
     }
 
     fn count(&mut self, part: &Part) {

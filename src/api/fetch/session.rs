@@ -1,5 +1,6 @@
 //! Fetch sessions (KIP-227): what a reader asked for is remembered, so that it only sends and gets changes.
 
+use super::watch::{Follower, Watch};
 use crate::types::{ErrorCode, LeaderEpoch, Mono, Offset, Uuid};
 use indexmap::IndexMap;
 use kafka_protocol::messages::TopicName;
@@ -77,6 +78,17 @@ pub struct Session {
     start: usize,
     used: Mono,
     share: Share,
+    /// Of a follower's.
+    watch: Option<Watch>,
+}
+
+/// A partition to be read.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Its place in the session, or in the request if there is none.
+    pub number: usize,
+    pub key: PartitionKey,
+    pub wanted: Wanted,
 }
 
 /// The part that one session has of what all may remember.
@@ -92,7 +104,9 @@ pub struct Asked {
     pub epoch: i32,
     /// Whether the request names topics by id.
     pub by_id: bool,
-    pub wanted: Vec<(PartitionKey, Wanted)>,
+    /// Who asks, if its session is to tell of what has changed without a look at all of it.
+    pub follower: Option<Follower>,
+    pub wanted: Vec<Asking>,
     pub forgotten: Vec<PartitionKey>,
 }
 
@@ -203,11 +217,13 @@ impl Session {
         let partitions = asked
             .wanted
             .iter()
-            .map(|(key, wanted)| (key.clone(), Remembered { wanted: *wanted, told: None }));
+            .map(|Asking { key, wanted, .. }| (key.clone(), Remembered { wanted: *wanted, told: None }));
         let partitions: IndexMap<_, _> = partitions.collect();
         let mut share = Share { all, own: 0 };
         share.hold(partitions.len());
-        Session { id, next_epoch: 1, by_id: asked.by_id, partitions, start: 0, used: now, share }
+        let watch = asked.follower.map(|follower| Watch::new(follower, partitions.len()));
+        watch.iter().for_each(|watch| watch.fetched(now));
+        Session { id, next_epoch: 1, by_id: asked.by_id, partitions, start: 0, used: now, share, watch }
     }
 
     pub fn id(&self) -> i32 {
@@ -223,33 +239,61 @@ impl Session {
         if asked.by_id != self.by_id {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
+        if self.watch.as_ref().is_some_and(|watch| !watch.belongs_to(asked.follower)) {
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
         if asked.wanted.len() > room {
-            let added = asked.wanted.iter().filter(|(key, _)| !self.partitions.contains_key(key));
+            let added = asked.wanted.iter().filter(|asking| !self.partitions.contains_key(&asking.key));
             if added.count() > room {
                 return Err(ErrorCode::FetchSessionIdNotFound);
             }
         }
         self.next_epoch = if self.next_epoch == i32::MAX { 1 } else { self.next_epoch + 1 };
         self.used = now;
-        for (key, wanted) in &asked.wanted {
-            match self.partitions.get_mut(key) {
-                Some(known) => known.wanted = *wanted,
-                None => drop(self.partitions.insert(key.clone(), Remembered { wanted: *wanted, told: None })),
-            }
+        for Asking { key, wanted, .. } in &asked.wanted {
+            let entry = self.partitions.entry(key.clone());
+            let number = entry.index();
+            entry.or_insert(Remembered { wanted: *wanted, told: None }).wanted = *wanted;
+            self.watch.iter_mut().for_each(|watch| watch.stir(number));
         }
-        if !asked.forgotten.is_empty() {
-            let forgotten: HashSet<&PartitionKey> = asked.forgotten.iter().collect();
-            self.partitions.retain(|key, _| !forgotten.contains(key));
-        }
+        self.forget(&asked.forgotten);
+        self.watch.iter().for_each(|watch| watch.fetched(now));
         self.share.hold(self.partitions.len());
         Ok(self.partitions.is_empty())
     }
 
-    /// All partitions, beginning where the last full reply left off.
-    pub fn wanted(&self) -> Vec<(PartitionKey, Wanted)> {
+    fn forget(&mut self, forgotten: &[PartitionKey]) {
+        if forgotten.is_empty() {
+            return;
+        }
+        let forgotten: HashSet<&PartitionKey> = forgotten.iter().collect();
+        self.partitions.retain(|key, _| !forgotten.contains(key));
+        self.watch.iter_mut().for_each(|watch| watch.renew(self.partitions.len()));
+    }
+
+    /// The partitions to be read, beginning where the last full reply left off: all, unless it is known of which there may be
+    /// news.
+    pub fn wanted(&mut self) -> Vec<Asking> {
         let count = self.partitions.len();
-        let at = |i: usize| self.partitions.get_index((self.start + i) % count);
-        (0..count).filter_map(at).map(|(key, known)| (key.clone(), known.wanted)).collect()
+        let start = if self.start < count { self.start } else { 0 };
+        match &mut self.watch {
+            Some(watch) => {
+                watch.restless(start).filter_map(|number| asking(&self.partitions, number)).collect()
+            }
+            None => {
+                (start..count).chain(0..start).filter_map(|number| asking(&self.partitions, number)).collect()
+            }
+        }
+    }
+
+    /// Of the partitions that [`Session::watch`] watches, those with news since the last call, or since `wanted`.
+    pub fn news(&mut self) -> Vec<Asking> {
+        let changed = self.watch.as_mut().map(Watch::changed).unwrap_or_default();
+        changed.into_iter().filter_map(|number| asking(&self.partitions, number)).collect()
+    }
+
+    pub fn watch(&mut self) -> Option<&mut Watch> {
+        self.watch.as_mut()
     }
 
     /// The watermark that its reader was told last.
@@ -270,6 +314,11 @@ impl Session {
     }
 }
 
+fn asking(partitions: &IndexMap<PartitionKey, Remembered>, number: usize) -> Option<Asking> {
+    let (key, known) = partitions.get_index(number)?;
+    Some(Asking { number, key: key.clone(), wanted: known.wanted })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,8 +332,9 @@ mod tests {
     }
 
     fn asked(session_id: i32, epoch: i32, partitions: &[i32]) -> Asked {
-        let wanted = partitions.iter().map(|p| (key(*p), want(0))).collect();
-        Asked { session_id, epoch, by_id: true, wanted, forgotten: vec![] }
+        let asking = |(number, p): (usize, &i32)| Asking { number, key: key(*p), wanted: want(0) };
+        let wanted = partitions.iter().enumerate().map(asking).collect();
+        Asked { session_id, epoch, by_id: true, follower: None, wanted, forgotten: vec![] }
     }
 
     fn at(seconds: u64) -> Mono {
@@ -361,7 +411,21 @@ mod tests {
     fn reading_begins_behind_the_partition_that_filled_the_last_reply() {
         let mut session = Session::new(1, &asked(0, 0, &[0, 1, 2]), Arc::default(), at(0));
         session.tell(&key(0), None, true);
-        let order: Vec<i32> = session.wanted().iter().map(|((_, partition), _)| *partition).collect();
+        let order: Vec<i32> = session.wanted().iter().map(|asking| asking.key.1).collect();
         assert_eq!(order, [1, 2, 0]);
+    }
+
+    #[test]
+    fn a_follower_s_session_is_its_own() {
+        let of = |broker_epoch| Some(Follower { id: 2, broker_epoch });
+        let sessions = Sessions::new(10);
+        let first = Asked { follower: of(7), ..asked(0, 0, &[0, 1]) };
+        assert!(matches!(sessions.resolve(&first, || 9, at(0)), Ok(Mode::New(_))));
+        let next = |follower| sessions.resolve(&Asked { follower, ..asked(9, 1, &[]) }, || 1, at(1)).err();
+        assert_eq!(next(of(8)), Some(ErrorCode::FetchSessionIdNotFound), "of its next process");
+        let sessions = Sessions::new(10);
+        assert!(sessions.resolve(&first, || 9, at(0)).is_ok());
+        let next = sessions.resolve(&Asked { follower: of(7), ..asked(9, 1, &[]) }, || 1, at(1));
+        assert!(matches!(next, Ok(Mode::Incremental(_))));
     }
 }

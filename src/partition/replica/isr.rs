@@ -1,8 +1,9 @@
 //! The ISR of a partition that this broker leads.
 
 use super::{Inner, Replica};
-use crate::partition::state::{IsrChange, Moved};
-use crate::types::{ErrorCode, Mono, PartitionEpoch};
+use crate::partition::state::{IsrChange, LastFetch, Moved};
+use crate::types::{BrokerId, ErrorCode, Mono, PartitionEpoch};
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Replica {
@@ -14,6 +15,12 @@ impl Replica {
         }
         let moved = inner.state.isr_tick(now, lag_max);
         self.moved(&mut inner, moved)
+    }
+
+    /// Whether a follower that fetched up to its end may leave it out of its fetches, of which `last_fetch` tells, until
+    /// something changes.
+    pub fn rest(&self, follower: BrokerId, last_fetch: &Arc<LastFetch>) -> bool {
+        self.inner.lock().state.rest(follower, last_fetch)
     }
 
     /// Takes over what the controller said to a change; what is to be proposed next, after a while.

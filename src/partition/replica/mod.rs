@@ -147,6 +147,7 @@ impl Replica {
             Turn::Stays | Turn::Stale => {}
         }
         self.settle(&mut inner);
+        self.progress.note();
         turn
     }
 

@@ -1,7 +1,23 @@
 //! What a leader knows of one follower: how far it is, and since when it keeps up.
 
 use crate::types::{Mono, Offset};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// When a follower fetched last, of all partitions at once. Most of them rest, and are named in no request (KIP-227).
+#[derive(Debug, Default)]
+pub struct LastFetch(AtomicU64);
+
+impl LastFetch {
+    pub fn note(&self, now: Mono) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Mono {
+        Mono(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// What a follower says of itself with a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +40,16 @@ pub struct FollowerFetch {
 ///   offset           8             10             14
 ///   caught up        -     at the 1st fetch   at the 2nd
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Follower {
     pub broker_epoch: i64,
     /// `None` until it has fetched.
     pub promised: Option<FollowerFetch>,
     /// The last fetch, and where the log ended then.
     last_fetch: Option<(Mono, Offset)>,
-    pub caught_up_at: Option<Mono>,
+    caught_up_at: Option<Mono>,
+    /// It has everything, and says so with each of its fetches without naming this partition.
+    rests: Option<Arc<LastFetch>>,
     /// It was caught up lately: the watermark waits for it even before it is in the ISR, or it would never get in under load.
     pub keeps_up: bool,
 }
@@ -39,7 +57,14 @@ pub(super) struct Follower {
 impl Follower {
     /// One that nothing is known of.
     pub fn new(broker_epoch: i64) -> Follower {
-        Follower { broker_epoch, promised: None, last_fetch: None, caught_up_at: None, keeps_up: false }
+        Follower {
+            broker_epoch,
+            promised: None,
+            last_fetch: None,
+            caught_up_at: None,
+            rests: None,
+            keeps_up: false,
+        }
     }
 
     /// A member of the ISR at the beginning of the leader's epoch: it has its time to come.
@@ -62,6 +87,25 @@ impl Follower {
         self.caught_up_at = self.caught_up_at.max(reached);
         self.promised = Some(fetch);
         self.last_fetch = Some((now, log_end));
+        self.rests = None;
+    }
+
+    /// It has everything: from now on `last_fetch` speaks for it.
+    pub fn rest(&mut self, last_fetch: Arc<LastFetch>) {
+        self.rests = Some(last_fetch);
+    }
+
+    /// The log is about to go on from `log_end`, up to where a follower that rests has it.
+    pub fn wake(&mut self, log_end: Offset) {
+        if let Some(rested) = self.rests.take().map(|last_fetch| last_fetch.at()) {
+            self.caught_up_at = self.caught_up_at.max(Some(rested));
+            self.last_fetch = Some((rested, log_end));
+        }
+    }
+
+    /// When it was caught up last, as far as is known.
+    pub fn caught_up_at(&self) -> Option<Mono> {
+        self.caught_up_at.max(self.rests.as_ref().map(|last_fetch| last_fetch.at()))
     }
 
     pub fn is_at_end(&self, log_end: Offset) -> bool {
@@ -85,7 +129,8 @@ mod tests {
         FollowerFetch { broker_epoch: 1, offset, log_start: 0 }
     }
 
-    fn keeps_up(mut follower: Follower, log_end: Offset, now: u64) -> bool {
+    fn keeps_up(follower: &Follower, log_end: Offset, now: u64) -> bool {
+        let mut follower = follower.clone();
         follower.check(log_end, Mono(now), LAG);
         follower.keeps_up
     }
@@ -94,31 +139,50 @@ mod tests {
     fn reaching_the_end_of_the_fetch_before_is_keeping_up() {
         let mut follower = Follower::new(1);
         follower.fetched(fetch(8), 10, Mono(0));
-        assert!(!keeps_up(follower, 10, 0));
+        assert!(!keeps_up(&follower, 10, 0));
         follower.fetched(fetch(10), 14, Mono(50));
-        assert!(keeps_up(follower, 14, 100));
-        assert!(!keeps_up(follower, 14, 101), "caught up at the first fetch, not at the second");
+        assert!(keeps_up(&follower, 14, 100));
+        assert!(!keeps_up(&follower, 14, 101), "caught up at the first fetch, not at the second");
     }
 
     #[test]
     fn at_the_end_of_an_idle_log_it_keeps_up_for_ever() {
         let mut follower = Follower::new(1);
         follower.fetched(fetch(10), 10, Mono(0));
-        assert!(keeps_up(follower, 10, 1_000_000));
-        assert!(!keeps_up(follower, 11, 1_000_000));
+        assert!(keeps_up(&follower, 10, 1_000_000));
+        assert!(!keeps_up(&follower, 11, 1_000_000));
+    }
+
+    /// It named the partition once, and went on fetching others until 500; then the log goes on.
+    #[test]
+    fn who_rests_is_caught_up_as_of_its_last_fetch() {
+        let (mut follower, last_fetch) = (Follower::new(1), Arc::<LastFetch>::default());
+        follower.fetched(fetch(10), 10, Mono(0));
+        last_fetch.note(Mono(0));
+        follower.rest(last_fetch.clone());
+        last_fetch.note(Mono(500));
+        assert_eq!(follower.caught_up_at(), Some(Mono(500)));
+        follower.wake(10);
+        last_fetch.note(Mono(900));
+        assert!(keeps_up(&follower, 11, 600));
+        assert!(!keeps_up(&follower, 11, 601), "what it fetched since says nothing of this partition");
+        follower.fetched(fetch(10), 11, Mono(650));
+        assert!(!keeps_up(&follower, 11, 650));
+        follower.fetched(fetch(11), 12, Mono(660));
+        assert!(keeps_up(&follower, 12, 750), "caught up at the fetch before");
     }
 
     #[test]
     fn a_trusted_one_has_its_time_to_come() {
         let follower = Follower::trusted(1, 10, Mono(1000));
-        assert!(keeps_up(follower, 10, 1100));
-        assert!(!keeps_up(follower, 10, 1101));
+        assert!(keeps_up(&follower, 10, 1100));
+        assert!(!keeps_up(&follower, 10, 1101));
     }
 
     #[test]
     fn a_broker_started_anew_begins_anew() {
         let mut follower = Follower::trusted(1, 10, Mono(0));
         follower.fetched(FollowerFetch { broker_epoch: 2, ..fetch(3) }, 10, Mono(1));
-        assert!(!keeps_up(follower, 10, 2));
+        assert!(!keeps_up(&follower, 10, 2));
     }
 }
