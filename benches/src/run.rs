@@ -74,7 +74,7 @@ impl Session {
         let works = self.possible(works);
         let kinds = self.taking_part(bed);
         let start = |kind| started(kind, bed, &self.programs, &self.scale);
-        let is_shared = works.iter().any(|work| !matches!(work.run, Run::Alone(_)));
+        let is_shared = works.iter().any(|work| !matches!(work.run, Run::Alone(_) | Run::Confined(_)));
         let systems: Vec<Result<System>> = if is_shared { kinds.iter().map(start).collect() } else { vec![] };
         for work in works {
             eprintln!("  {}", work.title);
@@ -84,7 +84,7 @@ impl Session {
                         Run::Shared(run) | Run::Client(_, run) => {
                             running(&systems[nth]).and_then(|system| run(system, &self.scale, round))
                         }
-                        Run::Alone(run) => run(&self.programs, &kinds[nth], &self.scale),
+                        Run::Alone(run) | Run::Confined(run) => run(&self.programs, &kinds[nth], &self.scale),
                     };
                     self.record.rounds.push(noted(work, &kinds[nth], round, found));
                 }

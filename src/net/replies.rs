@@ -5,10 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 
-use super::send::{cold, send_some};
+use super::send::{cold, replace, send_some};
 use crate::seam;
 use crate::seam::net::Output;
 use crate::wire::{Chunk, Chunks};
@@ -29,8 +30,8 @@ pub(super) struct Replies {
     waiting: VecDeque<Parked>,
     /// Chunks of the replies before those.
     sending: VecDeque<Chunk>,
-    /// Brings into memory what is sent next.
-    loading: Option<JoinHandle<()>>,
+    /// Brings into memory what is sent next, perhaps into some of its own.
+    loading: Option<JoinHandle<Option<Bytes>>>,
     /// Bytes of the replies that are ready.
     unsent: usize,
     progress: bool,
@@ -107,7 +108,8 @@ impl Replies {
         }
         if let Some(loading) = &mut self.loading {
             // It only fails if the process is ending.
-            let _ = ready!(Pin::new(loading).poll(cx));
+            let loaded = ready!(Pin::new(loading).poll(cx));
+            loaded.ok().flatten().into_iter().for_each(|loaded| replace(&mut self.sending, loaded));
         }
         self.loading = None;
         Poll::Ready(())

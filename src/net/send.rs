@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
-use storage::disk::FileSlice;
+use storage::disk::{FileSlice, MOST_LOADED};
 
 use crate::seam::net::{self, Output};
 use crate::wire::Chunk;
@@ -12,11 +12,17 @@ use crate::wire::Chunk;
 /// Pieces of memory in one system call.
 const PIECES: usize = 64;
 /// Bytes of a file in one system call, so that one fast reader does not keep a thread to itself.
-const FILE_STEP: usize = 1 << 20;
+const FILE_STEP: usize = MOST_LOADED;
 /// A stretch of a file that is shorter than this is sent without a look at whether it is in memory.
 const LOOKED_AT: usize = 64 << 10;
 /// Bytes read at a time from a file that is not the kernel's.
 const COPY_STEP: usize = 64 * 1024;
+
+/// Puts what was read of the front from a device in its place.
+pub(super) fn replace(chunks: &mut VecDeque<Chunk>, loaded: Bytes) {
+    consume(chunks, loaded.len());
+    chunks.push_front(Chunk::Bytes(loaded));
+}
 
 /// What has to be read from a device before the next system call: nobody else's requests may wait for that.
 pub(super) fn cold(chunks: &VecDeque<Chunk>) -> Option<FileSlice> {

@@ -5,6 +5,8 @@
 //! - A created, renamed or removed name is durable only after [`Disk::sync_dir`] on its directory returned `Ok`.
 //! - After a failed `sync` nothing may be assumed of that file's unsynced bytes, and it must not be tried again.
 
+mod cached;
+mod direct;
 mod durable;
 mod error;
 #[cfg(feature = "testing")]
@@ -12,11 +14,13 @@ pub mod fault;
 mod patience;
 mod real;
 
+pub use direct::MOST as MOST_LOADED;
 pub use durable::{create_dir_durably, parent, remove_durably, replace_file};
 pub use error::{Verdict, at_path, os_code, out_of_descriptors, verdict};
 pub use patience::{is_refused, without_waiting};
 pub use real::RealDisk;
 
+use bytes::Bytes;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -82,13 +86,16 @@ pub trait File: Send + Sync + Debug {
     /// For sendfile and read-ahead hints; `None` where the file is not the kernel's.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Whether `len` bytes from `at` are likely to be read without waiting for a device: whether their ends are.
+    /// Whether `len` bytes from `at` are likely to be read without waiting for a device.
     fn is_cached(&self, _at: u64, _len: usize) -> bool {
         true
     }
 
-    /// Waits until they are, and has what follows them read as well. What fails shows when they are read.
-    fn load(&self, _at: u64, _len: usize) {}
+    /// Reads them from the device, at most [`MOST_LOADED`]: past the page cache, so that what others need stays there. Without
+    /// an answer they are in the page cache now, as far as that was possible: what fails shows when they are read.
+    fn load(&self, _at: u64, _len: usize) -> Option<Bytes> {
+        None
+    }
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

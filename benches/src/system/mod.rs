@@ -1,11 +1,13 @@
 //! What is measured: processes of this machine, or a broker at an address.
 
+mod confined;
 mod drave;
 mod floor;
 mod kafka;
 mod process;
 mod sampler;
 
+pub use confined::Confined;
 pub use kafka::home as kafka_home;
 pub use process::said_by;
 

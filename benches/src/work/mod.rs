@@ -13,7 +13,7 @@ mod tools;
 use crate::load::topics;
 use crate::measure::Spent;
 use crate::record::Found;
-use crate::system::{Kind, Programs, Setup, System};
+use crate::system::{Confined, Kind, Programs, Setup, System};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,8 @@ pub enum Run {
     Client(Client, fn(&System, &Scale, usize) -> Result<Found>),
     /// With a broker of this kind that it starts for itself.
     Alone(fn(&Programs, &Kind, &Scale) -> Result<Found>),
+    /// Likewise, in a control group that has little memory.
+    Confined(fn(&Programs, &Kind, &Scale) -> Result<Found>),
 }
 
 /// A program that comes from elsewhere.
@@ -85,7 +87,10 @@ impl Work {
                 Some("there is no Apache Kafka")
             }
             Run::Client(Client::Kcat, _) if programs.kcat.is_none() => Some("there is no kcat"),
-            Run::Shared(_) | Run::Client(..) | Run::Alone(_) => None,
+            Run::Confined(_) if Confined::to(1 << 30).is_err() => {
+                Some("it takes root, to make a control group")
+            }
+            Run::Shared(_) | Run::Client(..) | Run::Alone(_) | Run::Confined(_) => None,
         }
     }
 
@@ -94,7 +99,7 @@ impl Work {
         const FEW: usize = 3;
         match self.run {
             Run::Shared(_) => scale.rounds,
-            Run::Client(..) | Run::Alone(_) => scale.rounds.min(FEW),
+            Run::Client(..) | Run::Alone(_) | Run::Confined(_) => scale.rounds.min(FEW),
         }
     }
 }

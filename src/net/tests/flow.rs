@@ -1,5 +1,6 @@
 //! Order, pipelining, frames in pieces, files.
 
+use bytes::Bytes;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -171,7 +172,10 @@ async fn a_file_cut_under_its_slice_ends_the_connection() {
 struct Cold {
     file: Arc<dyn File>,
     waits: Barrier,
+    waited_for: AtomicBool,
     is_cached: AtomicBool,
+    /// What it gives goes past the page cache.
+    is_direct: bool,
 }
 
 impl File for Cold {
@@ -199,17 +203,37 @@ impl File for Cold {
     fn is_cached(&self, _at: u64, _len: usize) -> bool {
         self.is_cached.load(Ordering::SeqCst)
     }
-    fn load(&self, _at: u64, _len: usize) {
-        self.waits.wait();
+    fn load(&self, at: u64, len: usize) -> Option<Bytes> {
+        if !self.waited_for.swap(true, Ordering::SeqCst) {
+            self.waits.wait();
+        }
+        if self.is_direct {
+            let mut loaded = vec![0; len];
+            return self.file.read_exact_at(&mut loaded, at).ok().map(|()| loaded.into());
+        }
         self.is_cached.store(true, Ordering::SeqCst);
+        None
     }
 }
 
 #[tokio::test]
 async fn nobody_waits_for_what_another_reads_from_a_device() {
+    for is_direct in [false, true] {
+        read_from_a_device(is_direct).await;
+    }
+}
+
+async fn read_from_a_device(is_direct: bool) {
     let dir = tempfile::tempdir().unwrap();
     let (file, content) = a_file(&RealDisk, dir.path());
-    let cold = Arc::new(Cold { file, waits: Barrier::new(2), is_cached: AtomicBool::new(false) });
+    let cold = Cold {
+        file,
+        waits: Barrier::new(2),
+        waited_for: AtomicBool::new(false),
+        is_cached: AtomicBool::new(false),
+        is_direct,
+    };
+    let cold = Arc::new(cold);
     let toy = Toy { file: Some(FileSlice { file: cold.clone(), at: 0, len: 300_000 }), ..Toy::default() };
     let (_server, address) = serve(settings(), &toy);
     let mut reader = Client::connect(address).await;

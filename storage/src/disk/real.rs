@@ -8,10 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use memmap2::MmapOptions;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
+use super::cached;
+use super::direct;
 use super::error::at_path;
 use super::patience::{may_wait, refuse};
 use super::{Disk, Entry, File, Open};
@@ -143,15 +146,20 @@ impl File for RealFile {
     }
 
     fn is_cached(&self, at: u64, len: usize) -> bool {
-        len == 0 || is_cached(&self.file, at) && is_cached(&self.file, at + len as u64 - 1)
+        cached::is_cached(&self.file, at, len)
     }
 
-    fn load(&self, at: u64, len: usize) {
+    fn load(&self, at: u64, len: usize) -> Option<Bytes> {
+        let past_the_cache = direct::read(&self.file, at, len);
+        if past_the_cache.is_some() {
+            return past_the_cache;
+        }
         // Half of it is read while the other half is sent. Without the advice the bytes below are still waited for.
         let _ = fadvise(&self.file, at, NonZeroU64::new(2 * len as u64), Advice::WillNeed);
         for done in (0..len).step_by(STRETCH).chain(len.checked_sub(1)) {
             let _ = self.file.read_at(&mut [0], at + done as u64);
         }
+        None
     }
 }
 
@@ -166,13 +174,6 @@ fn read_cached(file: &fs::File, buf: &mut [u8], at: u64) -> io::Result<usize> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => retry(|| file.read_at(buf, at)),
         read => Ok(read?),
     }
-}
-
-/// Whether the byte at `at` can be read at once. Where that cannot be told, it is tried.
-fn is_cached(file: &fs::File, at: u64) -> bool {
-    let mut byte = [0];
-    let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
-    read != Err(Errno::AGAIN)
 }
 
 /// Writes all of `parts` and returns their length. One call in nearly every case; the rest follows a short write.
