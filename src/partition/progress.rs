@@ -239,13 +239,6 @@ impl Inner {
     }
 }
 
-impl Listening {
-    /// Whether it is there that it listens.
-    pub fn is_at(&self, progress: &Arc<Progress>) -> bool {
-        Arc::ptr_eq(&self.progress, progress)
-    }
-}
-
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.progress.inner.lock().waiters.remove(&self.place);

@@ -277,6 +277,12 @@ impl State {
         rests.map(|follower| follower.rest(last_fetch.clone())).is_some()
     }
 
+    /// From now on it must name this partition again.
+    pub fn unrest(&mut self, from: BrokerId) {
+        let log_end = self.extent.log_end;
+        self.followers.get_mut(&from).into_iter().for_each(|follower| follower.wake(log_end));
+    }
+
     /// Looks who has fallen behind for longer than `lag_max` (`replica.lag.time.max.ms`).
     pub fn isr_tick(&mut self, now: Mono, lag_max: Duration) -> Moved {
         if !self.leads() {

@@ -224,7 +224,13 @@ impl<L: Leaders> Fetcher<L> {
                 self.held_back_until = Some(Instant::now() + held_back);
             }
             match self.site.position(followed) {
-                Some(wanted) if !is_held_back => self.session.ask(id, wanted),
+                Some(wanted) if !is_held_back => {
+                    self.session.ask(id, wanted);
+                    // What the others fetch may hold it back the next time.
+                    if followed.may_be_held_back() {
+                        self.restless.insert(id);
+                    }
+                }
                 _ => {
                     self.restless.insert(id);
                     self.session.leave(id);
@@ -252,8 +258,10 @@ impl<L: Leaders> Fetcher<L> {
 
     /// One request. Given up if a partition comes that would have to wait for its end.
     async fn fetch(&mut self) -> Option<Answer> {
+        // A session is to be known before it is waited in: one that is given up is ended by its name.
+        let patience = if self.session.begins() { 0 } else { self.patience_ms() };
         let Next { id, epoch, changed, forgotten } = self.session.next();
-        let ask = Ask { max_wait_ms: self.patience_ms(), ..self.site.ask(id, epoch, changed, forgotten) };
+        let ask = Ask { max_wait_ms: patience, ..self.site.ask(id, epoch, changed, forgotten) };
         let body = ask.encode();
         let silence = self.site.settings.max_wait + GRACE;
         let mut line = match self.line.take() {

@@ -12,6 +12,8 @@ const INITIAL_EPOCH: i32 = 0;
 pub(super) struct Session {
     id: i32,
     epoch: i32,
+    /// The leader gave none when it was asked for one.
+    is_refused: bool,
     asked: BTreeMap<TopicPartition, Wanted>,
     /// Of those, what the leader was not told yet.
     changed: BTreeSet<TopicPartition>,
@@ -56,6 +58,11 @@ impl Session {
         self.asked.is_empty()
     }
 
+    /// Whether the next request asks for a session that the leader may give.
+    pub fn begins(&self) -> bool {
+        self.epoch == INITIAL_EPOCH && !self.is_refused
+    }
+
     /// The leader is asked; what comes now is a change to that.
     pub fn next(&mut self) -> Next {
         let (changed, forgotten) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.forgotten));
@@ -72,6 +79,7 @@ impl Session {
     /// The leader answered; without a session (0) everything is asked for each time.
     pub fn answered(&mut self, id: i32) {
         self.id = id;
+        self.is_refused = id == 0;
         self.epoch = match self.epoch {
             _ if id == 0 => INITIAL_EPOCH,
             i32::MAX => 1,
@@ -129,7 +137,9 @@ mod tests {
     fn without_a_session_everything_is_asked_for() {
         let mut session = Session::default();
         next(&mut session, &[(0, 5)]);
+        assert!(session.begins());
         session.answered(0);
+        assert!(!session.begins(), "it waits for records as it would in one");
         assert_eq!(next(&mut session, &[(0, 5)]), (0, 0, vec![0], vec![]));
     }
 

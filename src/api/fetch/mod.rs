@@ -154,6 +154,7 @@ impl Fetch {
             let image = cx.image();
             for nth in bell.take() {
                 plan.read_again(cx, &image, nth, self.wanted[nth].wanted, self.reader);
+                self.attend(cx, plan, nth);
                 // It may be in another place now.
                 listening[nth] = plan.listen(nth, interest, &bell);
             }
@@ -174,7 +175,8 @@ impl Fetch {
         let mut is_over = false;
         while !is_over && !self.has_enough(plan) {
             is_over = tokio::time::timeout_at(deadline, bell.heard()).await.is_err();
-            let (image, news) = (cx.image(), session.lock().news());
+            let Some(news) = session.lock().news() else { return };
+            let image = cx.image();
             for asking in news {
                 let nth = *places.entry(asking.number).or_insert(self.wanted.len());
                 if nth < self.wanted.len() {
@@ -188,11 +190,14 @@ impl Fetch {
         }
     }
 
-    /// Has the session know what was read, and the answer leave if it is urgent.
+    /// Has a follower's session know what was read, and the answer leave if it is urgent.
     fn attend(&self, cx: &Context, plan: &mut Plan, nth: usize) {
-        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return };
+        if self.reader.is_consumer() {
+            return;
+        }
+        let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return plan.disturb(nth) };
         let mut session = session.lock();
-        let Some(watch) = session.watch() else { return };
+        let Some(watch) = session.watch() else { return plan.disturb(nth) };
         plan.attend(nth, watch, self.wanted[nth].number, self.interest(cx));
         if cx.node.config.sends_to_nearest {
             // A follower that consumers read from is told of the watermark without delay (KIP-392).

@@ -128,6 +128,14 @@ impl Plan {
         }
     }
 
+    /// The nth partition was read for a follower whose sessions, if it has any, do not know of it. This may be a request that it
+    /// has given up, from a position of long ago: whoever watches is to look again.
+    pub fn disturb(&self, nth: usize) {
+        if let Some((replica, _)) = &self.parts[nth].seen {
+            replica.progress().note();
+        }
+    }
+
     fn count(&mut self, part: &Part) {
         self.bytes += part.bytes;
         self.readable += part.readable;

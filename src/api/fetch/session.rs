@@ -5,13 +5,15 @@ use crate::types::{ErrorCode, LeaderEpoch, Mono, Offset, Uuid};
 use indexmap::IndexMap;
 use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A session unused for this long gives way to a new one when all slots are taken.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
+/// A follower's session unused for this long belongs to nobody: a live follower asks more often, and gets another.
+const ABANDONED_AFTER: Duration = Duration::from_secs(10);
 /// What all sessions together may remember, some 150 bytes each. Whoever finds no room is served without a session.
 const MOST_PARTITIONS: usize = 250_000;
 /// Session epoch of a request that asks for everything and wants a session.
@@ -149,7 +151,7 @@ impl Sessions {
     ) -> Result<Mode, ErrorCode> {
         match asked.epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
-                self.inner.lock().remove(&asked.session_id);
+                self.end(asked.session_id);
                 let session =
                     (asked.epoch == INITIAL_EPOCH).then(|| self.make(asked, fresh_id(), now)).flatten();
                 Ok(session.map_or(Mode::Full, Mode::New))
@@ -163,9 +165,26 @@ impl Sessions {
         let session = known.ok_or(ErrorCode::FetchSessionIdNotFound)?;
         let emptied = session.lock().update(asked, self.room(), now);
         if matches!(emptied, Ok(true) | Err(ErrorCode::FetchSessionIdNotFound)) {
-            self.inner.lock().remove(&asked.session_id);
+            self.end(asked.session_id);
         }
         Ok(if emptied? { Mode::Full } else { Mode::Incremental(session) })
+    }
+
+    fn end(&self, id: i32) {
+        let ended = self.inner.lock().remove(&id);
+        ended.iter().for_each(|session| session.lock().end());
+    }
+
+    /// Ends what earlier processes of a follower left behind, and what it gave up before it heard of it.
+    fn end_abandoned(&self, follower: Follower, now: Mono) {
+        let is_abandoned = |_: &i32, session: &mut Arc<Mutex<Session>>| {
+            let session = session.lock();
+            let of = session.watch.as_ref().map(Watch::follower).filter(|of| of.id == follower.id);
+            of.is_some_and(|of| of.broker_epoch < follower.broker_epoch)
+                || of.is_some() && now.since(session.used) >= ABANDONED_AFTER
+        };
+        let abandoned: Vec<_> = self.inner.lock().extract_if(is_abandoned).collect();
+        abandoned.iter().for_each(|(_, session)| session.lock().end());
     }
 
     /// Partitions that may still be remembered.
@@ -174,6 +193,7 @@ impl Sessions {
     }
 
     fn make(&self, asked: &Asked, fresh_id: i32, now: Mono) -> Option<Arc<Mutex<Session>>> {
+        asked.follower.into_iter().for_each(|follower| self.end_abandoned(follower, now));
         let mut sessions = self.inner.lock();
         let wanted = asked.wanted.len();
         if wanted == 0 || sessions.contains_key(&fresh_id) || !self.make_room(&mut sessions, wanted, now) {
@@ -190,7 +210,9 @@ impl Sessions {
         while sessions.len() >= self.slots || self.room() < wanted {
             let oldest = sessions.iter().map(|(id, session)| (session.lock().used, *id)).min();
             match oldest {
-                Some((used, id)) if now.since(used) >= EVICTABLE_AFTER => drop(sessions.remove(&id)),
+                Some((used, id)) if now.since(used) >= EVICTABLE_AFTER => {
+                    sessions.remove(&id).iter().for_each(|session| session.lock().end());
+                }
                 _ => return false,
             }
         }
@@ -263,12 +285,10 @@ impl Session {
     }
 
     fn forget(&mut self, forgotten: &[PartitionKey]) {
-        if forgotten.is_empty() {
-            return;
+        for key in forgotten {
+            let Some((number, ..)) = self.partitions.swap_remove_full(key) else { continue };
+            self.watch.iter_mut().for_each(|watch| watch.forget(number));
         }
-        let forgotten: HashSet<&PartitionKey> = forgotten.iter().collect();
-        self.partitions.retain(|key, _| !forgotten.contains(key));
-        self.watch.iter_mut().for_each(|watch| watch.renew(self.partitions.len()));
     }
 
     /// The partitions to be read, beginning where the last full reply left off: all, unless it is known of which there may be
@@ -286,10 +306,16 @@ impl Session {
         }
     }
 
-    /// Of the partitions that [`Session::watch`] watches, those with news since the last call, or since `wanted`.
-    pub fn news(&mut self) -> Vec<Asking> {
-        let changed = self.watch.as_mut().map(Watch::changed).unwrap_or_default();
-        changed.into_iter().filter_map(|number| asking(&self.partitions, number)).collect()
+    /// Of the partitions that [`Session::watch`] watches, those with news since the last call, or since `wanted`. `None` once
+    /// it has ended.
+    pub fn news(&mut self) -> Option<Vec<Asking>> {
+        let changed = self.watch.as_mut()?.changed();
+        Some(changed.into_iter().filter_map(|number| asking(&self.partitions, number)).collect())
+    }
+
+    /// It is in use no more, though a request of it may still be under way: that speaks for nothing any more.
+    fn end(&mut self) {
+        self.watch = None;
     }
 
     pub fn watch(&mut self) -> Option<&mut Watch> {
@@ -427,5 +453,27 @@ mod tests {
         assert!(sessions.resolve(&first, || 9, at(0)).is_ok());
         let next = sessions.resolve(&Asked { follower: of(7), ..asked(9, 1, &[]) }, || 1, at(1));
         assert!(matches!(next, Ok(Mode::Incremental(_))));
+    }
+
+    #[test]
+    fn what_a_follower_left_behind_is_ended_and_watches_no_more() {
+        let sessions = Sessions::new(10);
+        let open = |id, follower, broker_epoch, now| {
+            let follower = Some(Follower { id: follower, broker_epoch });
+            match sessions.resolve(&Asked { follower, ..asked(0, 0, &[0]) }, || id, now) {
+                Ok(Mode::New(session)) => session,
+                _ => panic!("a session"),
+            }
+        };
+        let watches = |session: &Arc<Mutex<Session>>| session.lock().watch().is_some();
+        let (earlier, other) = (open(1, 2, 7, at(0)), open(2, 3, 7, at(0)));
+        let given_up = open(3, 2, 8, at(1));
+        assert_eq!([&earlier, &other, &given_up].map(watches), [false, true, true]);
+        let last = open(4, 2, 8, at(11));
+        assert_eq!([&other, &given_up, &last].map(watches), [true, false, true]);
+        assert_eq!(sessions.inner.lock().len(), 2);
+        let begin_anew = Asked { follower: Some(Follower { id: 2, broker_epoch: 8 }), ..asked(4, 0, &[0]) };
+        assert!(sessions.resolve(&begin_anew, || 5, at(12)).is_ok());
+        assert!(!watches(&last));
     }
 }

@@ -30,8 +30,15 @@ pub struct Watch {
     bell: Arc<Bell>,
     /// Speaks for those at rest.
     last_fetch: Arc<LastFetch>,
-    listening: Vec<Option<Listening>>,
+    spots: Vec<Option<Spot>>,
     restless: BTreeSet<usize>,
+}
+
+/// Where one is.
+#[derive(Debug)]
+struct Spot {
+    replica: Arc<Replica>,
+    _listening: Listening,
 }
 
 impl Watch {
@@ -41,14 +48,28 @@ impl Watch {
             follower,
             bell: Arc::default(),
             last_fetch: Arc::default(),
-            listening: (0..partitions).map(|_| None).collect(),
+            spots: (0..partitions).map(|_| None).collect(),
             restless: (0..partitions).collect(),
         }
     }
 
-    /// Some have left, and the others moved up: as at the beginning. What has left is spoken for no more.
-    pub fn renew(&mut self, partitions: usize) {
-        *self = Watch::new(self.follower, partitions);
+    /// One has left, and the last one has its number now. What has left is spoken for no more.
+    pub fn forget(&mut self, number: usize) {
+        let last = self.spots.len() - 1;
+        if let Some(spot) = self.spots.swap_remove(number) {
+            spot.replica.unrest(self.follower.id);
+        }
+        self.restless.remove(&last);
+        self.restless.remove(&number);
+        if number < last {
+            // It rings under the old one.
+            self.spots[number] = None;
+            self.restless.insert(number);
+        }
+    }
+
+    pub fn follower(&self) -> Follower {
+        self.follower
     }
 
     pub fn belongs_to(&self, follower: Option<Follower>) -> bool {
@@ -67,14 +88,16 @@ impl Watch {
     /// A request named one, perhaps a new one.
     pub fn stir(&mut self, number: usize) {
         self.restless.insert(number);
-        if number >= self.listening.len() {
-            self.listening.resize_with(number + 1, || None);
+        if number >= self.spots.len() {
+            self.spots.resize_with(number + 1, || None);
         }
     }
 
     /// Those that have changed since the last call; they are restless.
     pub fn changed(&mut self) -> BTreeSet<usize> {
-        let changed = self.bell.take();
+        let mut changed = self.bell.take();
+        // Of what has left.
+        changed.split_off(&self.spots.len());
         self.restless.extend(&changed);
         changed
     }
@@ -94,10 +117,11 @@ impl Watch {
         interest: Interest,
         has_all: bool,
     ) {
-        let Some(listening) = self.listening.get_mut(number) else { return };
+        let Some(spot) = self.spots.get_mut(number) else { return };
         // It may be another one now: a log that failed is opened anew.
-        if !listening.as_ref().is_some_and(|listening| listening.is_at(replica.progress())) {
-            *listening = Some(replica.progress().listen(seen, interest, &self.bell, number));
+        if !spot.as_ref().is_some_and(|spot| Arc::ptr_eq(&spot.replica, replica)) {
+            let listening = replica.progress().listen(seen, interest, &self.bell, number);
+            *spot = Some(Spot { replica: replica.clone(), _listening: listening });
         }
         if has_all && replica.rest(self.follower.id, &self.last_fetch) {
             self.restless.remove(&number);
@@ -207,10 +231,27 @@ mod tests {
         let mut scene = Scene::new(&[1, 2]);
         let (lag, at) = (Duration::from_millis(100), |ms| NOW.mono.plus(Duration::from_millis(ms)));
         scene.read(0, at(0));
-        scene.watch.renew(0);
+        scene.watch.forget(0);
         scene.watch.fetched(at(1000));
         append(&scene.replica, "a").unwrap();
         assert_eq!(scene.restless(), []);
         assert!(scene.replica.isr_tick(at(1000), lag).is_some());
+    }
+
+    #[test]
+    fn the_last_one_takes_the_place_of_what_has_left() {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.watch.stir(2);
+        scene.watch.stir(1);
+        scene.read(0, NOW.mono);
+        assert_eq!(scene.restless(), [1, 2]);
+        scene.watch.forget(1);
+        assert_eq!(scene.restless(), [1]);
+        scene.watch.forget(0);
+        assert_eq!(scene.restless(), [0]);
+        scene.read(0, NOW.mono);
+        assert_eq!(scene.restless(), []);
+        append(&scene.replica, "a").unwrap();
+        assert_eq!(scene.restless(), [0]);
     }
 }

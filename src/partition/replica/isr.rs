@@ -17,10 +17,15 @@ impl Replica {
         self.moved(&mut inner, moved)
     }
 
-    /// Whether a follower that fetched up to its end may leave it out of its fetches, of which `last_fetch` tells, until
-    /// something changes.
+    /// Whether nothing needs to be read for a follower that fetched up to its end until something changes: its fetches, of which
+    /// `last_fetch` tells, are of this partition too.
     pub fn rest(&self, follower: BrokerId, last_fetch: &Arc<LastFetch>) -> bool {
         self.inner.lock().state.rest(follower, last_fetch)
+    }
+
+    /// Its fetches are not of this partition any more.
+    pub fn unrest(&self, follower: BrokerId) {
+        self.inner.lock().state.unrest(follower);
     }
 
     /// Takes over what the controller said to a change; what is to be proposed next, after a while.
@@ -31,6 +36,7 @@ impl Replica {
     ) -> Option<IsrChange> {
         let mut inner = self.inner.lock();
         let moved = inner.state.isr_answered(change, answer);
+        self.progress.note();
         self.moved(&mut inner, moved)
     }
 

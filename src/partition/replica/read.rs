@@ -183,6 +183,7 @@ impl Replica {
         let Wanted { offset, current_epoch, .. } = read.wanted;
         // A promise is worth nothing without the epoch it was made in.
         inner.state.check_leader(current_epoch.max(0))?;
+        inner.state.unrest(read.from);
         if let Some(at) = self.divergence(read.wanted)? {
             return Ok(Answer::Diverges(inner.marks(), at));
         }

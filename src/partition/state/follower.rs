@@ -95,7 +95,7 @@ impl Follower {
         self.rests = Some(last_fetch);
     }
 
-    /// The log is about to go on from `log_end`, up to where a follower that rests has it.
+    /// It rests no more: the log is about to go on from `log_end`, up to where it has it, or nothing speaks for it any more.
     pub fn wake(&mut self, log_end: Offset) {
         if let Some(rested) = self.rests.take().map(|last_fetch| last_fetch.at()) {
             self.caught_up_at = self.caught_up_at.max(Some(rested));
