@@ -1,8 +1,8 @@
 //! Fetchers and the keeper of ISRs at work on three brokers, whose network is a function call.
 
 use super::*;
-use crate::cluster::change::{Change, ConfigSet};
-use crate::cluster::image::ConfigResource;
+use crate::cluster::change::{Change, ConfigSet, PartitionChanged};
+use crate::cluster::image::{ConfigResource, PartitionImage};
 use crate::partition::progress::Interest;
 use crate::partition::replica::{Fetched, FollowerRead, Replica, Wanted};
 use crate::partition::state::IsrChange;
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::Decodable;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -160,6 +161,16 @@ fn broker(id: BrokerId, truths: &[Truth]) -> Life {
 
 /// Has broker `id` follow as it was told so far.
 fn follow(id: BrokerId, life: &mut Life, leader: &Leader) -> Fetchers<Leader> {
+    follow_by(leader.clone(), leader.contact.clone(), leader.clock, id, life)
+}
+
+fn follow_by<L: Leaders>(
+    leaders: L,
+    contact: Arc<Contact>,
+    clock: Clock,
+    id: BrokerId,
+    life: &mut Life,
+) -> Fetchers<L> {
     let settings = Settings {
         fetchers: 1,
         max_wait: Duration::from_millis(500),
@@ -168,16 +179,9 @@ fn follow(id: BrokerId, life: &mut Life, leader: &Leader) -> Fetchers<Leader> {
         partition_max_bytes: 100,
         longest_pause: Duration::from_millis(100),
     };
-    let (table, clock) = (life.table.clone(), leader.clock);
-    let mut fetchers = Fetchers::new(Site {
-        me: id,
-        broker_epoch: id.into(),
-        leaders: leader.clone(),
-        contact: leader.contact.clone(),
-        table,
-        clock,
-        settings,
-    });
+    let table = life.table.clone();
+    let mut fetchers =
+        Fetchers::new(Site { me: id, broker_epoch: id.into(), leaders, contact, table, clock, settings });
     while let Ok(change) = life.roles.try_recv() {
         fetchers.role_changed(&change);
     }
@@ -318,6 +322,82 @@ async fn a_throttled_follower_fetches_no_faster_than_its_rate() {
     let took = begun.elapsed();
     assert!(took >= least, "{size} bytes took {took:?}");
     assert!(took < least * 2, "{size} bytes took {took:?}");
+}
+
+/// A leader of several partitions with a record each, whose answers are full with one. What its session asks for.
+#[derive(Clone, Default)]
+struct OneAtATime(Arc<Mutex<BTreeMap<i32, Offset>>>);
+
+impl Leaders for OneAtATime {
+    type Line = OneAtATime;
+    fn line(&self, _to: BrokerId) -> Option<OneAtATime> {
+        Some(self.clone())
+    }
+}
+
+impl Line for OneAtATime {
+    async fn call(&mut self, _key: i16, _version: i16, mut body: Bytes, _limit: Duration) -> Option<Bytes> {
+        let request = FetchRequest::decode(&mut body, VERSION).unwrap();
+        let next = {
+            let mut asked = self.0.lock();
+            let named = request.topics.iter().flat_map(|topic| &topic.partitions);
+            asked.extend(named.map(|named| (named.partition, named.fetch_offset)));
+            for left in request.forgotten_topics_data.iter().flat_map(|topic| &topic.partitions) {
+                asked.remove(left);
+            }
+            asked.iter().find(|(_, offset)| **offset == 0).map(|(partition, _)| *partition)
+        };
+        if next.is_none() {
+            tokio::time::sleep(Duration::from_millis(request.max_wait_ms as u64)).await;
+        }
+        let part = |index| PartitionReply {
+            index,
+            high_watermark: 1,
+            log_start_offset: 0,
+            records: vec![Chunk::Bytes(record("value"))],
+            ..PartitionReply::default()
+        };
+        let partitions = next.into_iter().map(part).collect();
+        let topics = vec![TopicReply { id: TOPIC, partitions, ..TopicReply::default() }];
+        let reply = FetchReply { session_id: 9, topics, ..FetchReply::default() };
+        let frame = reply.encode(0, VERSION).0.into_iter().flat_map(|chunk| match chunk {
+            Chunk::Bytes(bytes) => bytes.to_vec(),
+            Chunk::File(slice) => slice.read().unwrap(),
+        });
+        Some(frame.collect::<Bytes>().slice(HEADER..))
+    }
+}
+
+/// What one of them takes more than there is, the others wait for: also those that were asked for before.
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_of_all_partitions_together() {
+    const PARTITIONS: i32 = 4;
+    let mut image = (*truth(1, 0, &[1]).image(0)).clone();
+    let first = image.topics.partition(TopicPartition { topic: TOPIC, partition: 0 }).unwrap().clone();
+    let (resource, value) = (ConfigResource::topic("orders"), "*".into());
+    let key = "follower.replication.throttled.replicas".into();
+    let mut changes = vec![Change::ConfigSet(ConfigSet { resource, key, value })];
+    changes.extend((1..PARTITIONS).map(|index| {
+        let partition = PartitionImage { index, ..PartitionImage::clone(&first) };
+        Change::PartitionChanged(PartitionChanged { topic: TOPIC, partition })
+    }));
+    image.apply_all(&changes).unwrap();
+    let mut follower = broker(2, &[]);
+    follower.reconciler.reconcile(Arc::new(image), NOW);
+    let (rate, size, clock) = (10, record("value").len(), Clock::start());
+    follower.table.throttles().follower.set_rate(rate, clock.mono());
+    let begun = tokio::time::Instant::now();
+    let _fetchers = follow_by(OneAtATime::default(), Arc::default(), clock, 2, &mut follower);
+    let has_record = |partition| {
+        let replica = follower.table.get(TopicPartition { topic: TOPIC, partition });
+        replica.unwrap().marks().log_end == 1
+    };
+    while !(0..PARTITIONS).all(has_record) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let least = Duration::from_secs((PARTITIONS as u64 - 1) * size as u64 / rate as u64 - 1);
+    let took = begun.elapsed();
+    assert!(took >= least, "{size} bytes of each took {took:?}");
 }
 
 /// The partitions follow an image of which an answer is part before it counts. One that they do not follow soon is asked again.
