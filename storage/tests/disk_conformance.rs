@@ -44,8 +44,8 @@ fn what_memory_has_forgotten_is_loaded() {
     file.sync().unwrap();
     fadvise(file.fd().unwrap(), 0, None, Advice::DontNeed).unwrap();
     let is_forgotten = !file.is_cached(1 << 20, 1 << 20);
-    file.load(1 << 20, 1 << 20);
-    assert!(file.is_cached(1 << 20, 1 << 20));
+    let loaded = file.load(1 << 20, 1 << 20);
+    assert!(loaded.is_some_and(|loaded| loaded == vec![7; 1 << 20]) || file.is_cached(1 << 20, 1 << 20));
     assert!(is_forgotten || !is_on_a_device(dir.path()), "nothing is forgotten");
 }
 

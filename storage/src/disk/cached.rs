@@ -27,14 +27,27 @@ struct Counts {
     _recently_evicted: u64,
 }
 
-/// Whether `len` bytes from `at` can be read at once. Asks the kernel how much of them it has; one that cannot tell is asked
-/// for both ends, which has it read what is not there.
+/// Whether `len` bytes from `at`, as far as the file goes, can be read at once. Asks the kernel how much of them it has; one that
+/// cannot tell is asked for both ends, which has it read what is not there.
 pub(super) fn is_cached(file: &fs::File, at: u64, len: usize) -> bool {
-    let Some(last) = (len as u64).checked_sub(1).map(|more| at + more) else { return true };
-    match cached_pages(file, at, len as u64) {
-        Some(cached) => cached > last / page_size() as u64 - at / page_size() as u64,
-        None => is_byte_cached(file, at) && is_byte_cached(file, last),
+    if len == 0 {
+        return true;
     }
+    let end = at + len as u64;
+    match cached_pages(file, at, len as u64) {
+        Some(cached) => cached >= pages(at, end) || cached >= pages(at, end.min(end_of(file))),
+        None => is_byte_cached(file, at) && is_byte_cached(file, end - 1),
+    }
+}
+
+/// How many pages hold the bytes from `at` to `end`.
+fn pages(at: u64, end: u64) -> u64 {
+    end.div_ceil(page_size() as u64).saturating_sub(at / page_size() as u64)
+}
+
+/// 0 if that cannot be told: what is wrong with it shows when it is read.
+fn end_of(file: &fs::File) -> u64 {
+    file.metadata().map_or(0, |file| file.len())
 }
 
 fn cached_pages(file: &fs::File, at: u64, len: u64) -> Option<u64> {
@@ -63,7 +76,7 @@ mod tests {
     fn a_hole_between_what_is_cached_is_seen() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![1; 4 << 20]).unwrap();
-        assert!(is_cached(&file, 0, 4 << 20) && is_cached(&file, 5, 0));
+        assert!(is_cached(&file, 0, 4 << 20) && is_cached(&file, 5, 0) && is_cached(&file, 5, 5 << 20));
         file.sync_all().unwrap();
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         fadvise(&file, 0, None, Advice::Random).unwrap();
