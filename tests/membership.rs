@@ -183,6 +183,20 @@ fn a_controllers_listener_serves_what_it_tells_of() {
     assert_eq!(refused.error_code, 42, "a client says what it is");
 }
 
+/// It led its own cluster alone, and was then meant for another: it would lead on alone, whatever its configuration says.
+#[test]
+fn a_node_of_a_cluster_of_its_own_does_not_go_on_beside_the_one_it_is_meant_for() {
+    let (one, mut other) = (Cluster::start(1, &[]), Cluster::start(1, &[]));
+    let voters = format!("controller.quorum.voters=1@{}", other.controller(1));
+    other.node(1).terminate();
+    let meant_for = format!("controller.quorum.bootstrap.servers={}", one.controller(1));
+    other.node(1).exchange(&voters, meant_for);
+    other.node(1).begin();
+    assert!(!other.node(1).await_end().success());
+    let said = other.node(1).log();
+    assert!(said.contains(&format!("node 1 at {} belongs to cluster ", one.controller(1))), "{said}");
+}
+
 /// Kafka's tools read there which controller they are to add.
 #[test]
 fn a_metadata_directory_of_its_own_names_its_cluster() {

@@ -12,7 +12,7 @@ use openraft::errors::{self, ClientWriteError, Fatal, RaftError};
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use storage::disk::Disk;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::answer::{Incoming, answer};
 use crate::applier::{Applier, at};
@@ -29,6 +29,10 @@ use crate::voters::CaughtUp;
 
 /// A leader that has not heard from a majority for so long may have been succeeded.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A leader that no majority answers for so long is taken to be cut off. Members answer once what they were sent is on their
+/// disks, which may stall for a while.
+const CUT_OFF_AFTER: Duration = Duration::from_secs(4);
 
 /// A member of a quorum that orders opaque commands. Clones are the same member.
 #[derive(Clone)]
@@ -71,7 +75,7 @@ pub enum ProposeError {
     #[error("a command of {0} bytes is too large")]
     TooLarge(usize),
     /// The command may or may not be committed, now or later.
-    #[error("leadership was lost while the command was being committed")]
+    #[error("leadership, or the majority, was lost while the command was being committed")]
     Unknown,
     /// The member failed or was shut down; the command may or may not be committed.
     #[error("this member of the quorum has stopped")]
@@ -144,13 +148,19 @@ impl Quorum {
 
     /// Has `command` ordered, made durable on a majority, and applied here.
     ///
-    /// Ends as [`ProposeError::Unknown`] as soon as this member no longer leads. Dropping the future takes nothing back.
+    /// Ends as [`ProposeError::Unknown`] as soon as this member no longer leads, and a second after [`CUT_OFF_AFTER`] at the
+    /// latest if no majority answers it: one that is cut off would hear of its successor only once that is over. Dropping the
+    /// future takes nothing back.
     pub async fn propose(&self, command: Bytes) -> Result<Committed, ProposeError> {
         if command.len() > MAX_COMMAND {
             return Err(ProposeError::TooLarge(command.len()));
         }
         let written = async { Ok(self.raft.client_write(Command(command)).await) };
-        let written = self.while_leading(written).await?.map_err(refused)?;
+        let written = tokio::select! {
+            biased;
+            written = self.while_leading(written) => written?.map_err(refused)?,
+            () = self.unheard() => return Err(ProposeError::Unknown),
+        };
         Ok(Committed { at: at(written.log_id), answer: written.data })
     }
 
@@ -158,15 +168,30 @@ impl Quorum {
     /// anything ordered before. A leader that is cut off does not notice by itself that it is none any more: it fails here,
     /// after [`CONFIRMED_WITHIN`] at the latest.
     pub async fn confirm(&self, term: u64) -> Result<(), ProposeError> {
-        let confirmed = timeout(CONFIRMED_WITHIN, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
-        let confirmed = confirmed.map_err(|_| ProposeError::NotLeader { leader: None })?;
-        let led = confirmed.map_err(|error| match error {
+        match self.led(CONFIRMED_WITHIN).await? == term {
+            true => Ok(()),
+            false => Err(ProposeError::NotLeader { leader: None }),
+        }
+    }
+
+    /// The term that this member leads, by the word of a majority within `limit`.
+    async fn led(&self, limit: Duration) -> Result<u64, ProposeError> {
+        let led = timeout(limit, self.raft.get_read_linearizer(ReadPolicy::ReadIndex)).await;
+        let led = led.map_err(|_| ProposeError::NotLeader { leader: None })?;
+        let led = led.map_err(|error| match error {
             RaftError::Fatal(_) => ProposeError::Stopped,
             RaftError::APIError(_) => ProposeError::NotLeader { leader: None },
         })?;
-        match led.read_log_id().log_id().leader_id.term == term {
-            true => Ok(()),
-            false => Err(ProposeError::NotLeader { leader: None }),
+        Ok(led.read_log_id().log_id().leader_id.term)
+    }
+
+    /// Returns once no majority answers.
+    async fn unheard(&self) {
+        loop {
+            sleep(CONFIRMED_WITHIN).await;
+            if self.led(CUT_OFF_AFTER).await.is_err() {
+                return;
+            }
         }
     }
 

@@ -75,6 +75,7 @@ pub struct MetadataLane {
     running: Running,
     /// Told why this node can be part of no cluster.
     no_cluster: Mutex<oneshot::Receiver<LaneError>>,
+    first: FirstStart,
     asked_id: Option<String>,
     /// Stops the thread.
     stop: oneshot::Sender<()>,
@@ -89,11 +90,12 @@ impl MetadataLane {
         let dir = parts.config.metadata_log_dir.join(DIRECTORY);
         let lock = claim(&*parts.env.disk, &dir)?;
         let setup = Setup::of(parts, dir, asked_id.clone())?;
+        let first = setup.first.clone();
         let (stop, stopped) = oneshot::channel();
         let thread = Thread::spawn("metadata", metadata_thread::run(setup, tell, lost, stopped), lock)?;
         let died = || LaneError::Failed("its thread ended".into());
         let running = started.await.map_err(|_| died())??;
-        Ok(MetadataLane { running, no_cluster: Mutex::new(no_cluster), asked_id, stop, thread })
+        Ok(MetadataLane { running, no_cluster: Mutex::new(no_cluster), first, asked_id, stop, thread })
     }
 
     /// Waits for the cluster or forms it, and checks that it is the right one.
@@ -158,6 +160,9 @@ impl MetadataLane {
 
     async fn form(&self, parts: &Parts, asked_id: Option<String>) -> Result<(), LaneError> {
         self.ready().await?;
+        if self.is_alone() {
+            self.first.check_alone(&self.running.members).await?;
+        }
         let known = parts.dirs.cluster_id().or(identity(parts)?.and_then(|known| known.cluster_id));
         let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(Uuid::new_v4()));
         let form = FormCluster { cluster_id: wanted, features: parts::finalised() };

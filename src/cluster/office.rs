@@ -82,13 +82,16 @@ struct Office {
     waiting: VecDeque<Box<dyn Job>>,
     /// The term that this node has announced itself in.
     announced: Option<u64>,
+    /// It is not known what became of the last entry: a majority may be out of reach.
+    is_in_doubt: bool,
 }
 
 /// Starts the task on the current runtime; it ends when the last sender is gone.
 pub(super) fn open(seat: Seat, quorum: Quorum, images: Images) -> mpsc::Sender<Box<dyn Job>> {
     let (sender, jobs) = mpsc::channel(QUEUE);
     let status = quorum.status();
-    let office = Office { seat, quorum, images, status, waiting: VecDeque::new(), announced: None };
+    let waiting = VecDeque::new();
+    let office = Office { seat, quorum, images, status, waiting, announced: None, is_in_doubt: false };
     tokio::spawn(office.run(jobs));
     sender
 }
@@ -128,6 +131,7 @@ impl Office {
         if outcome.is_ok() {
             self.announced = Some(term);
         }
+        self.is_in_doubt = outcome == Err(ErrorCode::RequestTimedOut);
         decided.into_iter().for_each(|job| job.finish(outcome));
     }
 
@@ -152,11 +156,16 @@ impl Office {
         decided
     }
 
-    /// The term in which this node may decide. A leader that has yet to catch up is waited for.
+    /// The term in which this node may decide. A leader that has yet to catch up is waited for. While in doubt a majority must
+    /// answer first: what was decided without it would only add to what may or may not take effect.
     async fn term(&mut self) -> Option<u64> {
         let settled = |status: &Status| !status.is_leader() || status.leader_ready;
-        let status = self.status.wait_for(settled).await.ok()?;
-        status.leader_ready.then_some(status.term)
+        let leads = self.status.wait_for(settled).await.ok().map(|status| (status.leader_ready, status.term));
+        let term = leads.and_then(|(is_ready, term)| is_ready.then_some(term))?;
+        if self.is_in_doubt {
+            self.quorum.confirm(term).await.ok()?;
+        }
+        Some(term)
     }
 }
 

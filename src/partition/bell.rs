@@ -1,8 +1,8 @@
 //! What one reader waits at for many partitions: it hears which of them have something new. Some of what is new is worth
 //! waking it, some only worth a look when it comes by.
 
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use storage::sync::Mutex;
 use tokio::sync::Notify;
 
 /// Rung by partitions, each under a number that the reader gave it.

@@ -2,11 +2,12 @@
 //!
 //! A row speaks of a log by its name only. So the rows of a log that goes are struck before another of that name begins.
 
-use super::replica::Marked;
+use super::replica::{Marked, Replica};
 use super::table::Table;
 use crate::types::{Offset, Uuid};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::Arc;
 use storage::checkpoint::{CheckpointError, OffsetFile, Offsets};
 use storage::dirs::{DirHandle, PartitionName};
 
@@ -50,6 +51,23 @@ impl Written {
 pub fn write(table: &Table, dir: &DirHandle, files: &[OffsetFile]) -> io::Result<()> {
     let mut written = table.checkpointing();
     files.iter().try_for_each(|file| written.replace(dir, *file, offsets_of(table, dir, *file)))
+}
+
+/// Makes the log starts of these partitions durable, so that they may be told to their leaders. What cannot be written is not
+/// told. Blocks.
+pub fn write_starts(table: &Table, replicas: &[Arc<Replica>]) {
+    let starts: Vec<_> = replicas.iter().map(|replica| (replica, replica.marks().log_start)).collect();
+    let dirs: HashMap<Uuid, &Arc<DirHandle>> =
+        replicas.iter().map(|replica| (replica.dir().id(), replica.dir())).collect();
+    for (id, dir) in dirs {
+        match write(table, dir, &[OffsetFile::LogStart]) {
+            Ok(()) => {
+                let written = starts.iter().filter(|(replica, _)| replica.dir().id() == id);
+                written.for_each(|(replica, start)| replica.start_written(*start));
+            }
+            Err(error) => _ = dir.judge(&error),
+        }
+    }
 }
 
 /// Takes the rows of `names` out of all checkpoints of `dir`. Their logs are no longer in the table. Blocks.

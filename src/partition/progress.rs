@@ -6,9 +6,9 @@
 use super::bell::Bell;
 use super::state;
 use crate::types::{ErrorCode, LeaderEpoch, Offset};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use storage::sync::Mutex;
 use tokio::sync::Notify;
 
 /// The published marks of one partition, taken together.

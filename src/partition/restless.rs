@@ -8,9 +8,9 @@
 //! In these orders nothing is missed: what changes before the look is seen by it, what changes after it is on the next list.
 
 use crate::types::TopicPartition;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
+use storage::sync::{AtomicU8, Mutex};
 
 /// Who attends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -121,6 +121,11 @@ impl State {
 
     /// Takes over what the metadata says. What is known of the others is forgotten when the epoch changes.
     pub fn assume(&mut self, assignment: Assignment, now: Mono) -> Turn {
+        let is_decided = |change: &IsrChange| {
+            change.leader_epoch < assignment.leader_epoch
+                || change.partition_epoch < assignment.partition_epoch
+        };
+        self.pending.take_if(|pending| is_decided(&pending.change));
         let known = &self.assignment;
         if assignment.partition_epoch < known.partition_epoch || assignment.leader_epoch < known.leader_epoch
         {
@@ -128,14 +133,25 @@ impl State {
         }
         let new_epoch = assignment.leader_epoch > known.leader_epoch;
         self.assignment = assignment;
-        let decided = self.assignment.partition_epoch;
-        self.pending.take_if(|pending| new_epoch || pending.change.partition_epoch < decided);
         if new_epoch {
             self.begin_epoch(now)
         } else {
             self.forget_replaced();
             Turn::Stays
         }
+    }
+
+    /// Neither leads nor follows from now on, whatever the metadata says. What was asked of the controller it has yet to decide:
+    /// whoever leads here next would not know of it.
+    pub fn resign(&mut self) {
+        self.assignment.leader = None;
+        (self.assignment.leader_epoch, self.assignment.partition_epoch) =
+            (LeaderEpoch::MAX, PartitionEpoch::MAX);
+        self.followers.clear();
+    }
+
+    fn has_resigned(&self) -> bool {
+        self.assignment.leader_epoch == LeaderEpoch::MAX
     }
 
     fn begin_epoch(&mut self, now: Mono) -> Turn {
@@ -255,17 +271,22 @@ impl State {
         fetch: FollowerFetch,
         now: Mono,
     ) -> Result<Moved, ErrorCode> {
-        let registered = self.assignment.epochs.get(&from);
-        let is_another = registered.is_some_and(|registered| *registered != fetch.broker_epoch);
-        let is_replaced =
-            self.followers.get(&from).is_some_and(|known| known.broker_epoch > fetch.broker_epoch);
-        if from == self.me || !self.assignment.replicas.contains(&from) || is_another || is_replaced {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
+        self.check_fetching(from, fetch.broker_epoch)?;
         let follower = self.followers.entry(from).or_insert_with(|| Follower::new(fetch.broker_epoch));
         follower.fetched(fetch, self.extent.log_end, now);
         let wants = self.expand(from);
         Ok(Moved { high_watermark: self.advance(), wants })
+    }
+
+    /// Whether a fetch is of a process that follows this partition now.
+    pub fn check_fetching(&self, from: BrokerId, broker_epoch: i64) -> Result<(), ErrorCode> {
+        let registered = self.assignment.epochs.get(&from);
+        let is_another = registered.is_some_and(|registered| *registered != broker_epoch);
+        let is_replaced = self.followers.get(&from).is_some_and(|known| known.broker_epoch > broker_epoch);
+        match from == self.me || !self.assignment.replicas.contains(&from) || is_another || is_replaced {
+            true => Err(ErrorCode::NotLeaderOrFollower),
+            false => Ok(()),
+        }
     }
 
     /// A follower that is in sync and has everything need not name this partition in its fetches until something changes:
@@ -430,7 +451,11 @@ impl State {
         if !pending.is_lost {
             return None;
         }
-        let withdrawal = self.propose(|state, id| state.assignment.isr.contains(&id));
+        let withdrawal = match self.has_resigned() {
+            // It has no epoch to propose another in: it goes on asking.
+            true => Some(pending.change.clone()),
+            false => self.propose(|state, id| state.assignment.isr.contains(&id)),
+        };
         let change = withdrawal.clone().unwrap_or_else(|| pending.change.clone());
         self.pending = Some(Pending { change, ..pending });
         withdrawal

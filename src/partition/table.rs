@@ -5,12 +5,11 @@ use super::replica::{Marked, Replica};
 use super::restless::{By, Restless};
 use crate::quota::Throttles;
 use crate::types::{ErrorCode, TopicPartition, Uuid};
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, MutexGuard};
 use rpds::HashTrieMapSync;
 use std::collections::HashSet;
 use std::sync::Arc;
 use storage::dirs::PartitionName;
+use storage::sync::{ArcSwap, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// A partition that this broker has a replica of.

@@ -91,6 +91,19 @@ impl FirstStart {
         Ok(())
     }
 
+    /// For a node whose log names no other voter, so that it leads alone, whatever the configuration says: it is not to do so
+    /// beside the cluster that it was meant for. An error if a configured controller belongs to another one; whoever is silent
+    /// is not waited for.
+    pub async fn check_alone(&self, members: &Members) -> Result<(), FirstStartError> {
+        let others: Vec<_> =
+            self.voters.iter().filter(|(_, at)| *at != self.me.address.at).cloned().collect();
+        let asked = places(&others).await;
+        let known = ask_all(members, &self.me.hello(self.cluster_id.clone()), &asked).await;
+        let mut answers =
+            asked.iter().zip(&known).filter_map(|(place, known)| Some((place, known.as_ref()?)));
+        answers.find_map(|(place, known)| self.other_cluster(place, known)).map_or(Ok(()), Err)
+    }
+
     /// `known` is in the order of `asked`; this node may be among them: it must be the one at its own address.
     fn decide(&self, asked: &[Place], known: &[Option<Known>]) -> Result<Step, FirstStartError> {
         self.check(asked, known)?;
@@ -194,17 +207,20 @@ impl FirstStart {
             if let Some(expected) = place.node.filter(|expected| *expected != node) {
                 return Err(FirstStartError::OtherNode { expected, found: node, at });
             }
-            if let (Some(ours), Some(theirs)) = (&self.cluster_id, &known.cluster_id)
-                && ours != theirs
-            {
-                let (theirs, ours) = (theirs.clone(), ours.clone());
-                return Err(FirstStartError::OtherCluster { node, at, theirs, ours });
+            if let Some(error) = self.other_cluster(place, known) {
+                return Err(error);
             }
             if !known.is_controller {
                 return Err(FirstStartError::NotAController { node, at });
             }
         }
         Ok(())
+    }
+
+    fn other_cluster(&self, place: &Place, known: &Known) -> Option<FirstStartError> {
+        let (ours, theirs) = (self.cluster_id.clone()?, known.cluster_id.clone()?);
+        let (node, at) = (known.node, place.at.clone());
+        (ours != theirs).then_some(FirstStartError::OtherCluster { node, at, theirs, ours })
     }
 
     fn check_data(&self) -> Result<(), FirstStartError> {

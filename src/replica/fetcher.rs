@@ -11,9 +11,9 @@ use super::fetchers::Site;
 use super::pause::Pause;
 use super::session::{Next, Session};
 use crate::partition::bell::Bell;
-use crate::partition::cut;
 use crate::partition::progress::{Interest, Listening};
 use crate::partition::replica::{Asked, LeaderMarks, Position, Replica};
+use crate::partition::{checkpoint, cut};
 use crate::peer;
 use crate::seam;
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Now, TopicPartition};
@@ -91,6 +91,8 @@ pub(super) struct Fetcher<L: Leaders> {
     /// Whether the leader answered when it was asked last.
     answers: bool,
     pause: Pause,
+    /// The last request was given up for partitions that came.
+    has_hurried: bool,
     /// Until then what is throttled is left out.
     held_back_until: Option<Instant>,
 }
@@ -122,6 +124,7 @@ impl<L: Leaders> Fetcher<L> {
             line: None,
             answers: true,
             pause,
+            has_hurried: false,
             held_back_until: None,
         }
     }
@@ -239,16 +242,23 @@ impl<L: Leaders> Fetcher<L> {
         }
     }
 
-    /// Has what is appended become what may be promised.
+    /// Has what is appended become what may be promised, and raised log starts what may be told.
     async fn sync(&self, to_look_at: &BTreeSet<TopicPartition>) {
-        let mut syncs = vec![];
+        let (mut syncs, mut raised) = (vec![], vec![]);
         let followed = to_look_at.iter().filter_map(|id| self.partitions.get(id));
         for followed in followed.filter(|followed| followed.pause.until().is_none()) {
-            let position = followed.replica.position(followed.epoch);
-            if position.is_ok_and(|position| !position.is_promised) {
+            let Ok(position) = followed.replica.position(followed.epoch) else { continue };
+            if !position.is_promised {
                 let replica = followed.replica.clone();
-                syncs.push(seam::blocking(move || replica.sync()));
+                syncs.push(seam::blocking(move || _ = replica.sync()));
             }
+            if !position.is_start_written {
+                raised.push(followed.replica.clone());
+            }
+        }
+        if !raised.is_empty() {
+            let table = self.site.table.clone();
+            syncs.push(seam::blocking(move || checkpoint::write_starts(&table, &raised)));
         }
         for sync in syncs {
             // What failed shows in the position.
@@ -256,7 +266,8 @@ impl<L: Leaders> Fetcher<L> {
         }
     }
 
-    /// One request. Given up if a partition comes that would have to wait for its end.
+    /// One request. Given up if a partition comes that would have to wait for its end, but not if the one before was: whatever
+    /// comes, every second one is answered.
     async fn fetch(&mut self) -> Option<Answer> {
         // A session is to be known before it is waited in: one that is given up is ended by its name.
         let patience = if self.session.begins() { 0 } else { self.patience_ms() };
@@ -273,8 +284,12 @@ impl<L: Leaders> Fetcher<L> {
         };
         let answer = tokio::select! {
             answer = line.call(replica_fetch::KEY, replica_fetch::VERSION, body, silence) => answer,
-            () = hurry(&mut self.orders, &mut self.early) => return None,
+            () = hurry(&mut self.orders, &mut self.early), if !self.has_hurried => {
+                self.has_hurried = true;
+                return None;
+            }
         };
+        self.has_hurried = false;
         match answer.and_then(Answer::decode) {
             Some(answer) => {
                 self.line = Some(line);

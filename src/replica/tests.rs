@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::change::{Change, ConfigSet, PartitionChanged};
 use crate::cluster::image::{ConfigResource, PartitionImage};
 use crate::partition::progress::Interest;
-use crate::partition::replica::{Fetched, FollowerRead, Replica, Wanted};
+use crate::partition::replica::{Acks, Append, Fetched, FollowerRead, Replica, Wanted};
 use crate::partition::state::IsrChange;
 use crate::partition::tests::trio::Truth;
 use crate::partition::tests::{Life, NOW, TOPIC, append, record};
@@ -208,10 +208,7 @@ async fn what_every_member_has_fetched_is_acknowledged() {
     let (leader, _inbox) = lead(&lives[0]);
     let _fetchers = [(2, follow(2, &mut lives[1], &leader)), (3, follow(3, &mut lives[2], &leader))];
     for offset in 0..20 {
-        let records = crate::partition::replica::Append {
-            records: record("value"),
-            acks: crate::partition::replica::Acks::All,
-        };
+        let records = Append { records: record("value"), acks: Acks::All };
         let appended = leader.replica.append(records, NOW).unwrap();
         assert_eq!(appended.base_offset, offset);
         appended.pending.unwrap().await.unwrap();
@@ -322,6 +319,39 @@ async fn a_throttled_follower_fetches_no_faster_than_its_rate() {
     let took = begun.elapsed();
     assert!(took >= least, "{size} bytes took {took:?}");
     assert!(took < least * 2, "{size} bytes took {took:?}");
+}
+
+/// A leader whose answers take their time on the way.
+#[derive(Clone)]
+struct FarAway(Leader);
+
+impl Leaders for FarAway {
+    type Line = FarAway;
+    fn line(&self, _to: BrokerId) -> Option<FarAway> {
+        Some(self.clone())
+    }
+}
+
+impl Line for FarAway {
+    async fn call(&mut self, key: i16, version: i16, body: Bytes, limit: Duration) -> Option<Bytes> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.call(key, version, body, limit).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_follow_again_and_again_gets_on() {
+    let leading = broker(1, &[truth(1, 0, &[1])]);
+    let (leader, _inbox) = lead(&leading);
+    leader.replica.append(Append { records: record("a"), acks: Acks::Leader }, NOW).unwrap();
+    let mut follower = broker(2, &[truth(1, 0, &[1])]);
+    let change = follower.roles.try_recv().unwrap();
+    let mut fetchers = follow_by(FarAway(leader.clone()), Arc::default(), leader.clock, 2, &mut follower);
+    for _ in 0..20 {
+        fetchers.role_changed(&change);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(follower.replica(TOPIC).marks().log_end, 1);
 }
 
 /// A leader of several partitions with a record each, whose answers are full with one. What its session asks for.

@@ -16,6 +16,6 @@ pub mod kafka_uuid;
 pub mod log;
 pub mod producers;
 mod segment;
-mod sync;
+pub mod sync;
 pub mod time;
 pub mod validate;

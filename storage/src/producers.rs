@@ -10,7 +10,7 @@ mod state;
 pub use snapshot::SnapshotError;
 pub use state::{BatchMark, ProducerState};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -60,6 +60,8 @@ pub struct Producers {
     open: BTreeMap<i64, i64>,
     /// Ended transactions whose marker may lie above the high watermark: first offset to the marker's offset.
     unreplicated: BTreeMap<i64, i64>,
+    /// Those that were idle for too long when that was looked at last, by the time of their records, and have sent nothing since.
+    idle: BTreeSet<i64>,
     /// All batches below have been applied.
     end: i64,
 }
@@ -133,6 +135,7 @@ impl Producers {
     }
 
     fn apply_data(&mut self, header: &BatchHeader) {
+        self.idle.remove(&header.producer_id);
         let state = self.states.entry(header.producer_id).or_default();
         state.note_batch(header);
         if header.attributes.is_transactional() && state.txn_first_offset.is_none() {
@@ -174,9 +177,13 @@ impl Producers {
         self.states.get(&id).is_some_and(|state| state.txn_first_offset.is_some())
     }
 
-    /// Forgets producers idle for `after_ms` (`producer.id.expiration.ms`), except in an open transaction.
+    /// Forgets producers idle for `after_ms` (`producer.id.expiration.ms`), except in an open transaction, if they were so at the
+    /// last call, too: records may bear any time, and clocks step, but whoever has just sent them may send them again.
     pub fn expire(&mut self, now: Wall, after_ms: i64) {
-        self.states.retain(|_, state| !state.expired(now, after_ms));
+        let expired = self.states.iter().filter(|(_, state)| state.expired(now, after_ms));
+        let expired: BTreeSet<i64> = expired.map(|(id, _)| *id).collect();
+        self.states.retain(|id, _| !(expired.contains(id) && self.idle.contains(id)));
+        self.idle = expired.into_iter().filter(|id| self.states.contains_key(id)).collect();
     }
 
     /// By producer id.

@@ -1,17 +1,19 @@
 //! What threads share: locks, and values that are read without one. Under the feature `shuttle` a test decides whose turn
-//! it is at each use of them.
+//! it is at each use of them, also in what stands on this crate.
 
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use arc_swap::ArcSwap;
+pub use arc_swap::ArcSwap;
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use parking_lot::{Mutex, RwLock};
+pub use parking_lot::{Mutex, MutexGuard, RwLock};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
+pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64};
+pub use shuttle::sync::MutexGuard;
 #[cfg(feature = "shuttle")]
-pub(crate) use turns::{ArcSwap, Mutex, RwLock};
+pub use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+#[cfg(feature = "shuttle")]
+pub use turns::{ArcSwap, Mutex, RwLock};
 
 #[cfg(feature = "shuttle")]
 mod turns {

@@ -100,6 +100,11 @@ impl Broker {
         listeners.for_each(|arg| *arg = arg.replace(old, new));
     }
 
+    /// Starts with this key, and its value, in the place of another from now on.
+    pub fn exchange(&mut self, old: &str, new: String) {
+        *self.args.iter_mut().find(|arg| *arg == old).expect("the key is set") = new;
+    }
+
     /// All keys that it is started with.
     pub fn keys(&self) -> Vec<String> {
         self.args.iter().filter(|arg| *arg != "--override").cloned().collect()

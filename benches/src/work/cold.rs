@@ -9,6 +9,7 @@ use crate::record::Found;
 use crate::system::{Confined, Kind, Programs, Setup, System};
 use anyhow::{Context, Result};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,7 +134,11 @@ fn evict(dir: &Path) -> Result<()> {
         if kind.is_dir() {
             evict(&path)?;
         } else if kind.is_file() {
-            let file = File::open(&path).with_context(|| path.display().to_string())?;
+            let file = match File::open(&path) {
+                // A broker that runs renames its checkpoints.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.with_context(|| path.display().to_string())?,
+            };
             file.sync_data()?;
             // SAFETY: advice about a file that is open.
             unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };

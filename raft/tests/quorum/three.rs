@@ -1,13 +1,16 @@
 //! Three voters over a network in memory, on paused time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{propose, settings, until};
 use crate::net::{Trio, hasty};
 use bytes::Bytes;
-use raft::{Lane, ProposeError, Settings};
+use raft::{Lane, Pace, ProposeError, Settings};
 use storage::disk::Disk;
 use storage::disk::fault::Rng;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn another_member_takes_over_and_the_old_leader_follows() {
@@ -45,6 +48,33 @@ async fn a_leader_that_is_cut_off_promises_nothing() {
     assert_eq!(stranded, Err(ProposeError::Unknown));
     propose(&trio.up[&second].0, "after").await;
     assert_eq!(trio.agree(b"after").await, [&b"before"[..], b"meanwhile", b"after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_cut_off_does_not_wait_until_it_is_told() {
+    let trio = Trio::start(1, 0, settings(Lane::Inline)).await;
+    let first = trio.leader(0).await;
+    trio.net.cut(first, true, true);
+    let (lost, began) = (trio.up[&first].0.clone(), Instant::now());
+    assert_eq!(lost.propose(Bytes::from_static(b"stranded")).await, Err(ProposeError::Unknown));
+    assert!(began.elapsed() <= Duration::from_millis(5100), "{:?}", began.elapsed());
+    assert!(lost.status().borrow().is_leader(), "it does not know yet");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_majority_whose_disks_stall_for_a_while_is_waited_for() {
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let slow = is_slow.clone();
+    let pace = Pace::new(move || {
+        let turn = if slow.load(Ordering::Relaxed) { Duration::from_secs(2) } else { Duration::ZERO };
+        Box::pin(tokio::time::sleep(turn))
+    });
+    let trio = Trio::start(1, 0, settings(Lane::Paced(pace))).await;
+    let first = trio.leader(0).await;
+    is_slow.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    propose(&trio.up[&first].0, "late").await;
+    assert!(began.elapsed() >= Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

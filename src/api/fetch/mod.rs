@@ -197,11 +197,12 @@ impl Fetch {
         }
         let (Mode::New(session) | Mode::Incremental(session)) = &self.mode else { return plan.disturb(nth) };
         let mut session = session.lock();
-        let Some(watch) = session.watch() else { return plan.disturb(nth) };
-        plan.attend(nth, watch, self.wanted[nth].number, self.interest(cx));
+        let Asking { number, key, .. } = &self.wanted[nth];
+        let Some(watch) = session.watch_at(*number, key) else { return plan.disturb(nth) };
+        plan.attend(nth, watch, *number, self.interest(cx));
         if cx.node.config.sends_to_nearest {
             // A follower that consumers read from is told of the watermark without delay (KIP-392).
-            let known = session.known_watermark(&self.wanted[nth].key);
+            let known = session.known_watermark(key);
             plan.hasten(nth, |watermark| known.is_some_and(|known| known < watermark));
         }
     }

@@ -322,6 +322,13 @@ impl Session {
         self.watch.as_mut()
     }
 
+    /// What watches the partition that was read as the one of this number; another request of the session may have dropped it
+    /// meanwhile, and its number is another's then.
+    pub fn watch_at(&mut self, number: usize, key: &PartitionKey) -> Option<&mut Watch> {
+        let is_there = self.partitions.get_index(number).is_some_and(|(there, _)| there == key);
+        self.watch.as_mut().filter(|_| is_there)
+    }
+
     /// The watermark that its reader was told last.
     pub fn known_watermark(&self, key: &PartitionKey) -> Option<Offset> {
         self.partitions.get(key)?.told.map(|told| told.high_watermark)

@@ -135,7 +135,7 @@ mod tests {
     use crate::partition::replica::{FollowerRead, Wanted};
     use crate::partition::tests::trio::Truth;
     use crate::partition::tests::{Life, NOW, TOPIC, append, first_read};
-    use crate::types::Offset;
+    use crate::types::{ErrorCode, Offset};
     use std::time::Duration;
     use storage::disk::fault::FaultDisk;
 
@@ -224,6 +224,32 @@ mod tests {
         scene.watch.fetched(at(1100));
         let shrinks = scene.replica.isr_tick(at(1101), lag).map(|change| change.isr);
         assert_eq!(shrinks, Some(vec![(1, 1)]), "it has not fetched what was appended");
+    }
+
+    #[test]
+    fn a_late_fetch_of_an_earlier_process_does_not_end_its_rest() {
+        let mut scene = Scene::new(&[1, 2]);
+        let (lag, at) = (Duration::from_millis(100), |ms| NOW.mono.plus(Duration::from_millis(ms)));
+        scene.read(0, at(0));
+        let late = FollowerRead { broker_epoch: FOLLOWER.broker_epoch - 1, ..first_read() };
+        let refused = scene.replica.read_as_follower(late, at(1)).found.map(|_| ());
+        assert_eq!(refused, Err(ErrorCode::NotLeaderOrFollower));
+        scene.watch.fetched(at(1000));
+        append(&scene.replica, "a").unwrap();
+        assert_eq!(scene.replica.isr_tick(at(1100), lag), None);
+    }
+
+    #[test]
+    fn after_a_late_fetch_that_is_refused_its_session_looks_again() {
+        let mut scene = Scene::new(&[1, 2]);
+        scene.read(0, NOW.mono);
+        let beyond = Wanted { offset: 7, ..first_read().wanted };
+        let late = FollowerRead { wanted: beyond, ..first_read() };
+        let refused = scene.replica.read_as_follower(late, NOW.mono).found.map(|_| ());
+        assert_eq!(refused, Err(ErrorCode::OffsetOutOfRange));
+        assert_eq!(scene.restless(), [0]);
+        scene.read(0, NOW.mono);
+        assert_eq!(scene.restless(), []);
     }
 
     #[test]

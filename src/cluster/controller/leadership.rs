@@ -101,8 +101,15 @@ fn settle_after(
         return None;
     }
     after.partition_epoch = before.partition_epoch + 1;
-    after.leader_epoch = before.leader_epoch + i32::from(after.leader != before.leader);
+    let begins_anew = after.leader != before.leader || loses_replica(before, &after);
+    after.leader_epoch = before.leader_epoch + i32::from(begins_anew);
     Some(after)
+}
+
+/// Whether one that was a replica is none any more, or in another directory. In the same epoch its late fetches would be
+/// promises, of what it has put aside, if it became one again.
+fn loses_replica(before: &PartitionImage, after: &PartitionImage) -> bool {
+    before.replicas.iter().any(|replica| !after.replicas.contains(replica))
 }
 
 /// Those of the ISR that can serve, in the order of the replicas. If none is left, a leader that shuts down goes on

@@ -257,11 +257,9 @@ fn check_epochs(before: &Image, after: &Image) {
             continue;
         };
         assert_eq!(new.partition_epoch, old.partition_epoch + i32::from(new != old), "{old:?} {new:?}");
-        assert_eq!(
-            new.leader_epoch,
-            old.leader_epoch + i32::from(new.leader != old.leader),
-            "{old:?} {new:?}"
-        );
+        let loses_replica = old.replicas.iter().any(|replica| !new.replicas.contains(replica));
+        let begins_anew = new.leader != old.leader || loses_replica;
+        assert_eq!(new.leader_epoch, old.leader_epoch + i32::from(begins_anew), "{old:?} {new:?}");
     }
 }
 

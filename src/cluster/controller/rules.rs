@@ -68,10 +68,35 @@ impl Rules<'_> {
     }
 }
 
+/// As a leader reads it: white space around it does not count.
 fn number(image: &Image, resource: &ConfigResource) -> Option<usize> {
-    image.configs.get(resource, MIN_INSYNC_REPLICAS)?.parse().ok()
+    image.configs.get(resource, MIN_INSYNC_REPLICAS)?.trim().parse().ok()
 }
 
 fn flag(image: &Image, resource: &ConfigResource) -> Option<bool> {
-    image.configs.get(resource, UNCLEAN_ELECTION).map(|value| value.eq_ignore_ascii_case("true"))
+    image.configs.get(resource, UNCLEAN_ELECTION).map(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BrokerConfig;
+
+    /// Values are kept as they were sent.
+    #[test]
+    fn values_are_read_as_leaders_read_them() {
+        let resource = ConfigResource::topic("t");
+        let set = |key: &str, value: &str| {
+            let (resource, key, value) = (resource.clone(), key.into(), value.into());
+            Change::ConfigSet(ConfigSet { resource, key, value })
+        };
+        let mut image = Image::default();
+        image.apply_all(&[set(MIN_INSYNC_REPLICAS, " 3\t"), set(UNCLEAN_ELECTION, "TRUE ")]).unwrap();
+        let policy = Policy { config: BrokerConfig::default(), max_partitions_per_request: 1 };
+        let rules = Defaults::new(&image, &policy).rules(&image, "t");
+        let overrides = Overrides::clone(image.configs.of(&resource).unwrap());
+        let topic = TopicConfig::resolve(&policy.config, &overrides);
+        assert_eq!((rules.min_insync, rules.unclean_election), (3, true));
+        assert_eq!((topic.min_insync_replicas, topic.unclean_leader_election), (3, true));
+    }
 }

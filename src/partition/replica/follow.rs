@@ -22,9 +22,12 @@ pub struct Position {
     pub offset: Offset,
     /// The epoch of its last record, or -1 without records.
     pub last_epoch: LeaderEpoch,
+    /// What the leader is told: as far as it would be there after a crash, since records are gone once all have told so.
     pub log_start: Offset,
     /// Asking for `offset` promises all below it: not before this is true.
     pub is_promised: bool,
+    /// The log starts there by now.
+    pub is_start_written: bool,
 }
 
 /// What a leader was asked for.
@@ -53,7 +56,15 @@ impl Replica {
         let (log_start, offset) = (extent.log_start, extent.log_end);
         let last_epoch = (offset > log_start).then(|| inner.log.epochs().epoch_at(offset - 1)).flatten();
         let is_promised = extent.promised_end >= offset;
-        Ok(Position { offset, last_epoch: last_epoch.unwrap_or(-1), log_start, is_promised })
+        let (written, last_epoch) = (inner.written_start, last_epoch.unwrap_or(-1));
+        let is_start_written = written >= log_start;
+        Ok(Position { offset, last_epoch, log_start: log_start.min(written), is_promised, is_start_written })
+    }
+
+    /// The checkpoint has its log start, as far as here.
+    pub(in crate::partition) fn start_written(&self, log_start: Offset) {
+        let mut inner = self.inner.lock();
+        inner.written_start = inner.written_start.max(log_start);
     }
 
     /// Appends what the leader sent, as it is, and takes over its marks. Returns the log end.

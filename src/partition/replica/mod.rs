@@ -26,13 +26,11 @@ use super::progress::{Marks, Progress};
 use super::restless::{By, Stir};
 use super::state::{Assignment, Extent, State, Turn};
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Now, Offset, TopicPartition};
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 use storage::dirs::DirHandle;
 use storage::log::{LogError, LogReader, LogWriter};
+use storage::sync::{ArcSwap, AtomicU8, Mutex};
 
 /// One partition of one topic, as this broker has it.
 #[derive(Debug)]
@@ -59,6 +57,8 @@ struct Inner {
     unsynced: Option<UnsyncedTail>,
     /// Bytes synced that no recovery point on the disk may yet cover.
     synced_bytes: u64,
+    /// So far the checkpoint has the log start.
+    written_start: Offset,
     /// What lies at or above is about to be cut: its recovery point does not vouch for it.
     vouches_below: Offset,
     /// Given up: its directory is put aside.
@@ -92,7 +92,9 @@ impl Replica {
         let is_synced = view.synced_end_offset >= view.log_end_offset;
         let unsynced = (!is_synced).then(|| UnsyncedTail { since: Now::default(), bytes: 0 });
         let vouches_below = Offset::MAX;
-        let inner = Inner { state, log, unsynced, synced_bytes: 0, vouches_below, is_retired: false };
+        let written_start = log.log_start_offset();
+        let inner =
+            Inner { state, log, unsynced, synced_bytes: 0, written_start, vouches_below, is_retired: false };
         Replica {
             id: stir.id(),
             me,
@@ -157,7 +159,7 @@ impl Replica {
     }
 
     /// Takes over a changed configuration.
-    pub fn configure(&self, settings: Arc<Settings>) {
+    pub fn configure(self: &Arc<Self>, settings: Arc<Settings>) {
         if Arc::ptr_eq(&self.settings.load(), &settings) {
             return;
         }
@@ -166,6 +168,8 @@ impl Replica {
         inner.log.set_config(settings.log.clone());
         self.settings.store(settings);
         self.settle(&mut inner);
+        // What is promised only once it is synced from now on, and awaited already.
+        self.flush_if_due(&inner);
     }
 
     /// `file.delete.delay.ms`
@@ -237,11 +241,7 @@ impl Replica {
 
     /// Ends its leadership for good.
     fn resign(&self, inner: &mut Inner) {
-        let mut last = inner.state.assignment().clone();
-        last.leader = None;
-        last.leader_epoch = LeaderEpoch::MAX;
-        last.partition_epoch = i32::MAX;
-        inner.state.assume(last, Mono::default());
+        inner.state.resign();
         self.settle(inner);
     }
 }

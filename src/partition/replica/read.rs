@@ -1,7 +1,7 @@
 //! Reading for consumers: without the lock, cut at what the partition shows. And for followers, up to the log end: what is
 //! not yet synced here is synced there meanwhile.
 
-use super::Replica;
+use super::{Inner, Replica};
 use crate::partition::progress::Marks;
 use crate::partition::state::{FollowerFetch, IsrChange};
 use crate::types::{BrokerId, ErrorCode, LeaderEpoch, Mono, Offset};
@@ -180,20 +180,30 @@ impl Replica {
     fn note_position(&self, read: &FollowerRead, now: Mono) -> Result<Answer, ErrorCode> {
         self.check_dir()?;
         let mut inner = self.inner.lock();
-        let Wanted { offset, current_epoch, .. } = read.wanted;
         // A promise is worth nothing without the epoch it was made in.
-        inner.state.check_leader(current_epoch.max(0))?;
+        inner.state.check_leader(read.wanted.current_epoch.max(0))?;
+        inner.state.check_fetching(read.from, read.broker_epoch)?;
         inner.state.unrest(read.from);
+        let answer = self.take_position(&mut inner, read, now);
+        if !matches!(answer, Ok(Answer::Noted(..) | Answer::HeldBack(..))) {
+            // Nothing speaks for it now, and if this came late its session takes it to be at rest.
+            self.progress.note();
+        }
+        answer
+    }
+
+    fn take_position(&self, inner: &mut Inner, read: &FollowerRead, now: Mono) -> Result<Answer, ErrorCode> {
         if let Some(at) = self.divergence(read.wanted)? {
             return Ok(Answer::Diverges(inner.marks(), at));
         }
+        let offset = read.wanted.offset;
         if !(inner.log.log_start_offset()..=inner.log.log_end_offset()).contains(&offset) {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let FollowerRead { from, broker_epoch, log_start, .. } = *read;
         let fetch = FollowerFetch { broker_epoch, offset, log_start };
         let moved = inner.state.follower_fetched(from, fetch, now)?;
-        self.show(&mut inner, moved.high_watermark);
+        self.show(inner, moved.high_watermark);
         let marks = inner.marks();
         match read.is_held_back && !inner.state.is_waited_for(from) {
             true => Ok(Answer::HeldBack(marks, moved.wants)),

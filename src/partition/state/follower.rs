@@ -2,8 +2,9 @@
 
 use crate::types::{Mono, Offset};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use storage::sync::AtomicU64;
 
 /// When a follower fetched last, of all partitions at once. Most of them rest, and are named in no request (KIP-227).
 #[derive(Debug, Default)]

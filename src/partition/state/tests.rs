@@ -50,6 +50,22 @@ fn a_sole_member_moves_the_watermark_alone() {
     assert!(!append_to(&mut state, 5));
 }
 
+/// Its log failed, and whoever leads here next does not know whom it asked to have in sync.
+#[test]
+fn who_resigns_is_still_told_what_became_of_its_last_change() {
+    let mut state = leader(&[1]);
+    let change = fetch(&mut state, 2, 0, 0).wants.unwrap();
+    state.resign();
+    assert!(state.is_undecided() && !state.leads() && !state.follows());
+    for code in [ErrorCode::RequestTimedOut, ErrorCode::IneligibleReplica] {
+        assert_eq!(state.isr_answered(&change, Err(code)).wants, Some(change.clone()), "{code:?}");
+    }
+    assert_eq!(state.assume(assigned(1, 0, 0, &[1]), Mono(1)), Turn::Stale);
+    assert!(state.is_undecided());
+    assert_eq!(state.assume(assigned(1, 0, 1, &[1, 2]), Mono(1)), Turn::Stale);
+    assert!(!state.is_undecided());
+}
+
 #[test]
 fn the_slowest_member_holds_the_watermark() {
     let mut state = leader(&[1, 2, 3]);

@@ -3,6 +3,8 @@
 mod driver;
 mod pair;
 pub(crate) mod trio;
+#[cfg(feature = "shuttle")]
+mod turns;
 
 use super::reconcile::{Doomed, Parts, Reconciler, Role, RoleChange};
 use super::replica::{Acks, Append, FollowerRead, Isolation, Read, Replica, Wanted};

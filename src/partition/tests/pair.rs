@@ -26,6 +26,15 @@ fn led_by(leader: BrokerId, epoch: i32, configs: &[(&str, &str)]) -> Arc<Image> 
     Arc::new(image)
 }
 
+/// A record as the leader of epoch 0 has it.
+fn located(offset: Offset) -> Bytes {
+    let mut batch = BatchBuilder::new(Compression::NONE);
+    batch.push(NOW.wall.0, None, Some(b"a"), &[]);
+    let mut batch = batch.finish().unwrap();
+    batch.assign(offset, 0);
+    batch.to_bytes()
+}
+
 #[test]
 fn a_follower_is_admitted_though_its_read_fails() {
     let disk = Arc::new(FaultDisk::new(20));
@@ -38,6 +47,46 @@ fn a_follower_is_admitted_though_its_read_fails() {
     let Fetched { found, wants } = replica.read_as_follower(first_read(), NOW.mono);
     assert_eq!(found.unwrap_err(), ErrorCode::KafkaStorageError);
     assert_eq!(wants.unwrap().isr, [(1, 1), (2, 2)]);
+}
+
+/// Records are gone for good once every replica has told so: none may bring them back.
+#[test]
+fn a_follower_tells_of_a_log_start_once_a_crash_cannot_take_it_back() {
+    let disk = Arc::new(FaultDisk::new(21));
+    let life = begin(&disk, 2, &[]);
+    let replica = life.replica(TOPIC);
+    let fetched = |log_start| {
+        let asked = Asked { epoch: 0, offset: replica.marks().log_end };
+        let marks = LeaderMarks { high_watermark: asked.offset + 1, log_start };
+        replica.append_fetched(asked, &located(asked.offset), marks, NOW).unwrap();
+        let position = replica.position(0).unwrap();
+        (position.log_start, position.is_start_written)
+    };
+    assert_eq!(fetched(0), (0, true));
+    assert_eq!(fetched(2), (0, false));
+    replica.sync().unwrap();
+    checkpoint::write_starts(&life.table, &[replica.clone()]);
+    let position = replica.position(0).unwrap();
+    assert_eq!((position.log_start, position.is_start_written), (2, true));
+    drop((replica, life));
+    disk.crash();
+    assert_eq!(begin(&disk, 2, &[]).replica(TOPIC).marks().log_start, 2);
+}
+
+/// What waits for its followers is to be synced from then on, too.
+#[tokio::test]
+async fn what_is_awaited_is_committed_though_each_record_is_to_be_synced_by_now() {
+    let mut life = Life::begin(&Arc::new(FaultDisk::new(20)));
+    life.reconciler.reconcile(truth(1, 0, &[1, 2]).image(0), NOW);
+    let replica = life.replica(TOPIC);
+    let append = Append { records: record("a"), acks: Acks::All };
+    let pending = replica.append(append, NOW).unwrap().pending.expect("broker 2 lacks it");
+    let synced = Truth { flush: true, partition_epoch: 1, ..truth(1, 0, &[1, 2]) };
+    life.reconciler.reconcile(synced.image(1), NOW);
+    let wanted = Wanted { offset: 1, ..first_read().wanted };
+    replica.read_as_follower(FollowerRead { wanted, ..first_read() }, NOW.mono).found.unwrap();
+    let committed = tokio::time::timeout(Duration::from_secs(10), pending).await;
+    assert_eq!(committed, Ok(Ok(())), "nobody syncs it");
 }
 
 /// What is promised in an epoch may have been cut since another began.
@@ -69,15 +118,8 @@ fn a_follower_is_heard_in_the_epoch_of_its_leader_alone() {
 fn an_answer_to_what_was_asked_in_an_older_epoch_is_not_acted_on() {
     let mut life = begin(&Arc::new(FaultDisk::new(22)), 2, &[]);
     let replica = life.replica(TOPIC);
-    let records = |offset| {
-        let mut batch = BatchBuilder::new(Compression::NONE);
-        batch.push(NOW.wall.0, None, Some(b"a"), &[]);
-        let mut batch = batch.finish().unwrap();
-        batch.assign(offset, 0);
-        batch.to_bytes()
-    };
     let marks = LeaderMarks { high_watermark: 0, log_start: 0 };
-    let append = |asked: Asked| replica.append_fetched(asked, &records(asked.offset), marks, NOW);
+    let append = |asked: Asked| replica.append_fetched(asked, &located(asked.offset), marks, NOW);
     assert_eq!(append(Asked { epoch: 0, offset: 0 }), Ok(1));
     life.reconciler.reconcile(led_by(3, 1, &[]), NOW);
     let (late, fenced) = (Asked { epoch: 0, offset: 1 }, Err(ErrorCode::FencedLeaderEpoch));
@@ -213,15 +255,7 @@ fn a_deleted_topic_is_unlinked_after_its_own_delay() {
 fn a_follower_shows_consumers_what_is_committed_and_nothing_above() {
     let mut life = begin(&Arc::new(FaultDisk::new(26)), 2, &[]);
     let replica = life.replica(TOPIC);
-    let records: Vec<u8> = (0..3)
-        .flat_map(|offset| {
-            let mut batch = BatchBuilder::new(Compression::NONE);
-            batch.push(NOW.wall.0, None, Some(b"a"), &[]);
-            let mut batch = batch.finish().unwrap();
-            batch.assign(offset, 0);
-            batch.to_bytes()
-        })
-        .collect();
+    let records: Vec<u8> = (0..3).flat_map(located).collect();
     let one = records.len() / 3;
     let marks = |high_watermark| LeaderMarks { high_watermark, log_start: 0 };
     let append = |offset, records: Vec<u8>, watermark| {

@@ -481,12 +481,12 @@ impl Trio {
     }
 }
 
-fn wanted(position: Position, epoch: LeaderEpoch) -> Wanted {
+pub(super) fn wanted(position: Position, epoch: LeaderEpoch) -> Wanted {
     Wanted { offset: position.offset, current_epoch: epoch, last_epoch: position.last_epoch }
 }
 
 /// Offset and value of each record below `below`.
-fn log_of(replica: &Replica, below: Offset) -> Vec<(Offset, String)> {
+pub(super) fn log_of(replica: &Replica, below: Offset) -> Vec<(Offset, String)> {
     let mut found = vec![];
     let mut next = replica.marks().log_start;
     while let Some(slice) = (next < below).then(|| replica.read_own(next, below, 1 << 20).unwrap()).flatten()

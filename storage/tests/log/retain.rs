@@ -92,10 +92,23 @@ fn idle_producers_are_forgotten_but_not_in_a_transaction() {
     append(&mut log, from_producer(1, 0, false), 0);
     append(&mut log, from_producer(2, 0, true), 0);
     let known = |log: &storage::log::LogWriter| log.producers().iter().map(|(id, _)| id).collect::<Vec<_>>();
-    log.retain(at(100), 0).unwrap();
-    assert_eq!(known(&log), [1, 2]);
-    log.retain(at(101), 0).unwrap();
-    assert_eq!(known(&log), [2]);
+    for (now, kept) in [(100, &[1, 2][..]), (101, &[1, 2]), (102, &[2])] {
+        log.retain(at(now), 0).unwrap();
+        assert_eq!(known(&log), kept, "{now}");
+    }
+}
+
+/// As a client's records may be of any time: idle by that, it has just sent them.
+#[test]
+fn who_sends_old_records_is_known_when_it_repeats_them() {
+    let fixture = Fixture::new(LogConfig { producer_id_expiration_ms: 100, ..LogConfig::default() });
+    let mut log = fixture.open(CLEAN);
+    append(&mut log, from_producer(1, 0, false), 0);
+    log.retain(at(1000), 0).unwrap();
+    drop(log);
+    let mut log = fixture.open(CLEAN);
+    log.retain(at(2000), 0).unwrap();
+    assert!(log.producers().get(1).is_some());
 }
 
 #[test]

@@ -261,8 +261,7 @@ impl Load<'_> {
         self.epochs.truncate_from_start(log_start_offset);
         let snapshots = self.remove_stray_snapshots()?;
         let newest = self.first_rebuilt.unwrap_or(self.log_end_offset);
-        let mut producers = replay(&self.dir, &snapshots, &self.segments, newest, self.log_end_offset)?;
-        producers.expire(now.wall, self.config.producer_id_expiration_ms as i64);
+        let producers = replay(&self.dir, &snapshots, &self.segments, newest, self.log_end_offset)?;
         self.close_segments()?;
         if !self.start.clean {
             // A process that was killed may have left names that only the next sync makes durable.
