@@ -148,7 +148,7 @@ impl Table {
 
     /// Puts many at once. Only the reconciler writes, so that nothing is lost between reading and storing.
     pub(super) fn put(&self, slots: impl IntoIterator<Item = (TopicPartition, Slot)>) {
-        let mut next = (**self.slots.load()).clone();
+        let mut next = Slots::clone(&self.slots.load());
         let mut opened = vec![];
         for (at, slot) in slots {
             match slot {
@@ -169,7 +169,7 @@ impl Table {
     }
 
     pub(super) fn remove(&self, at: TopicPartition) {
-        let mut next = (**self.slots.load()).clone();
+        let mut next = Slots::clone(&self.slots.load());
         next.open.remove_mut(&at);
         next.offline.remove_mut(&at);
         self.slots.store(Arc::new(next));

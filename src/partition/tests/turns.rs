@@ -189,7 +189,8 @@ fn what_was_acknowledged_or_shown_stays_through_changes_of_the_leader() {
         let few = Box::new(PctScheduler::new_from_seed(1, 2, orders()));
         let schedulers: [Box<dyn Scheduler + Send>; 2] = [any, few];
         for scheduler in schedulers {
-            let config = Config { stack_size: 1 << 20, ..Config::new() };
+            let mut config = Config::new();
+            config.stack_size = 1 << 20;
             Runner::new(scheduler, config).run(move || tell(story));
         }
     }
