@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   controller   has one broker lead, then the other: a new leader, and a follower that cuts its log and goes on
-//!   producer     appends where it is led, and waits until that is committed
+//!   producers    append where it is led, and wait until that is committed
 //!   fetchers     bring each broker what the other has
 //!   consumer     reads from both what they show
 //! ```
@@ -27,7 +27,7 @@ type Appointment = (BrokerId, [BrokerId; 2]);
 const STORIES: &[&[Appointment]] =
     &[&[], &[(2, [1, 2])], &[(2, [2, 1])], &[(2, [2, 1]), (1, [2, 1])], &[(2, [1, 2]), (1, [1, 2])]];
 const RECORDS: usize = 3;
-const FETCHES: usize = 4;
+const FETCHES: usize = 6;
 const LOOKS: usize = 3;
 
 type Values = BTreeMap<Offset, String>;
@@ -163,7 +163,8 @@ fn tell(story: &[Appointment]) {
         thread::spawn(move || work(&pair))
     };
     let others = [
-        beside(|pair| (0..RECORDS).for_each(|nth| pair.produce(&format!("v{nth}")))),
+        beside(|pair| (0..RECORDS).for_each(|nth| pair.produce(&format!("a{nth}")))),
+        beside(|pair| (0..RECORDS).for_each(|nth| pair.produce(&format!("b{nth}")))),
         beside(|pair| (0..FETCHES).for_each(|_| pair.fetch(pair.broker(2)))),
         beside(|pair| (0..FETCHES).for_each(|_| pair.fetch(pair.broker(1)))),
         beside(|pair| (0..LOOKS).for_each(|nth| pair.look(&pair.brokers[nth % 2]))),
