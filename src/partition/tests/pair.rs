@@ -65,7 +65,7 @@ fn a_follower_tells_of_a_log_start_once_a_crash_cannot_take_it_back() {
     assert_eq!(fetched(0), (0, true));
     assert_eq!(fetched(2), (0, false));
     replica.sync().unwrap();
-    checkpoint::write_starts(&life.table, &[replica.clone()]);
+    checkpoint::write_starts(&life.table, std::slice::from_ref(&replica));
     let position = replica.position(0).unwrap();
     assert_eq!((position.log_start, position.is_start_written), (2, true));
     drop((replica, life));
