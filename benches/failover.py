@@ -1,16 +1,18 @@
-"""What clients feel of three nodes when one goes: Drave, then Apache Kafka, through the same mishaps.
+"""What clients feel of three nodes when some go: Drave, then Apache Kafka, through the same mishaps.
 
-DRAVE is the binary, KAFKA_HOME an unpacked Apache Kafka. FILE gets what was acknowledged around a leader's death, bucket by
-bucket, which `drave-bench report` draws. Needs confluent-kafka (librdkafka).
+DRAVE is the binary, KAFKA_HOME an unpacked Apache Kafka. Needs confluent-kafka (librdkafka). As root, with iptables, each
+node has a network of its own, from which it can be cut off; otherwise that is left out.
 
-One idempotent producer sends a record a millisecond in turn to PARTITIONS partitions (three replicas, acks=all); a gap is the
-time between two acknowledgements of one partition. In the end everything is read back and compared with what was acknowledged.
+For each mishap one idempotent producer sends a record a millisecond in turn to PARTITIONS partitions (three replicas,
+acks=all); a gap is the time between two acknowledgements of one partition. In the end everything is read back and compared
+with what was acknowledged. With --clients other clients' producers go through some of the mishaps, too.
+
+FILE gets what was acknowledged around a leader's death, bucket by bucket, which `drave-bench report` draws.
 """
 
 import argparse
 import collections
 import json
-import logging
 import os
 import pathlib
 import shutil
@@ -18,237 +20,278 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from typing import Callable, NamedTuple
 
-import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+import failover_clients as clients
+from failover_nodes import NODES, Cluster, place, run, until
 
-TOPIC, PARTITIONS, NODES = "failover", 6, (1, 2, 3)
-PORT = 19700
+TOPIC, PARTITIONS = "failover", 6
 # Seconds. Kafka's patience with a silent node is 9 s.
-STANDS_STILL, STAYS_AWAY, PATIENCE = 15, 12, 120
+STANDS_STILL, STAYS_AWAY = 15, 12
 # What --trace writes: the mishap, a bucket in ms, and the seconds before and after.
 TRACED, BUCKET_MS, BEFORE, AFTER = "a leader killed", 100, 2, 14
-BOOTSTRAP = ",".join(f"localhost:{PORT + node}" for node in NODES)
-CLIENT = {"bootstrap.servers": BOOTSTRAP, "socket.timeout.ms": 1500, "reconnect.backoff.max.ms": 200}
-QUIET = logging.getLogger("librdkafka")
-QUIET.addHandler(logging.NullHandler())
-QUIET.propagate = False
+OTHERS = ["kafka-python", "aiokafka", "java"]
 
 
-class Cluster:
-    """Three processes of this machine, each broker and controller."""
-
-    def __init__(self, folder, program):
-        self.folder, self.program, self.running = folder, program, {}
-
-    def properties(self, node):
-        voters = ",".join(f"{other}@localhost:{PORT + 10 + other}" for other in NODES)
-        keys = {
-            "process.roles": "broker,controller",
-            "node.id": node,
-            "controller.quorum.voters": voters,
-            "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://localhost:{PORT + node},CONTROLLER://localhost:{PORT + 10 + node}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": self.folder / f"node{node}",
-            "default.replication.factor": 3,
-            "min.insync.replicas": 2,
-        }
-        path = self.folder / f"node{node}.properties"
-        path.write_text("".join(f"{key}={value}\n" for key, value in keys.items()))
-        return path
-
-    def start(self, node):
-        log = open(self.folder / f"node{node}.log", "ab")
-        command = [*self.program, str(self.properties(node))]
-        self.running[node] = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "KAFKA_HEAP_OPTS": "-Xmx1g -Xms1g"})
-
-    def signal(self, node, which):
-        self.running[node].send_signal(which)
-
-    def end(self, node, how):
-        self.signal(node, how)
-        self.running[node].wait(PATIENCE)
-
-    def stop(self):
-        for process in self.running.values():
-            process.kill()
-            process.wait()
+# Mishaps befall some nodes, end, and wait until all are in sync again: for how long is what they return.
 
 
-def metadata():
-    return AdminClient(CLIENT, logger=QUIET).list_topics(TOPIC, timeout=PATIENCE)
+def whole(cluster, topic):
+    begun = time.monotonic()
+    until("all in sync", lambda: cluster.is_whole(topic))
+    return time.monotonic() - begun
 
 
-def until(what, condition):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return
-        except confluent_kafka.KafkaException:
-            pass
-        time.sleep(0.02)
-    sys.exit(f"not within {PATIENCE} s: {what}")
+def nothing(cluster, topic, nodes):
+    time.sleep(5)
+    return whole(cluster, topic)
 
 
-def in_sync():
-    partitions = metadata().topics[TOPIC].partitions.values()
-    return len(partitions) == PARTITIONS and all(len(one.isrs) == len(NODES) for one in partitions)
+def killed(cluster, topic, nodes, away=STAYS_AWAY):
+    cluster.end(nodes, signal.SIGKILL)
+    time.sleep(away)
+    for node in nodes:
+        cluster.start(node)
+    return whole(cluster, topic)
 
 
-class Producer(threading.Thread):
-    """Sends until it is told to stop; keeps what was acknowledged where, and the longest gap of each partition."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.acknowledged, self.failed, self.ended = {}, [], threading.Event()
-        self.last, self.gaps, self.times = {}, collections.Counter(), []
-
-    def run(self):
-        producer = confluent_kafka.Producer({**CLIENT, "enable.idempotence": True, "linger.ms": 0}, logger=QUIET)
-        number = 0
-        while not self.ended.is_set():
-            producer.produce(
-                TOPIC,
-                b"%d" % number,
-                partition=number % PARTITIONS,
-                on_delivery=lambda error, got, number=number: self.told(number, error, got),
-            )
-            producer.poll(0)
-            number += 1
-            time.sleep(0.001)
-        producer.flush(PATIENCE)
-
-    def told(self, number, error, got):
-        if error is not None:
-            self.failed.append(str(error))
-            return
-        now, partition = time.monotonic(), got.partition()
-        self.acknowledged[number] = (partition, got.offset())
-        self.gaps[partition] = max(self.gaps[partition], now - self.last.get(partition, now))
-        self.last[partition] = now
-        self.times.append(now)
-
-    def trace(self, zero):
-        """Seconds before or after `zero` at which a bucket begins, and how many were acknowledged in it."""
-        counted = collections.Counter(int((one - zero) * 1000 // BUCKET_MS) for one in self.times)
-        buckets = range(-BEFORE * 1000 // BUCKET_MS, AFTER * 1000 // BUCKET_MS)
-        return [(bucket * BUCKET_MS / 1000, counted[bucket]) for bucket in buckets]
-
-    def gap(self, partitions):
-        return round(1000 * max((self.gaps[partition] for partition in partitions), default=0))
+def killed_at_once(cluster, topic, nodes):
+    return killed(cluster, topic, nodes, away=0)
 
 
-def killed(cluster, node):
-    cluster.end(node, signal.SIGKILL)
-    time.sleep(STAYS_AWAY)
-    cluster.start(node)
-
-
-def stood_still(cluster, node):
-    cluster.signal(node, signal.SIGSTOP)
+def stands_still(cluster, topic, nodes):
+    cluster.signal(nodes, signal.SIGSTOP)
     time.sleep(STANDS_STILL)
-    cluster.signal(node, signal.SIGCONT)
+    cluster.signal(nodes, signal.SIGCONT)
+    return whole(cluster, topic)
 
 
-def restarted(cluster, node):
-    cluster.end(node, signal.SIGTERM)
-    cluster.start(node)
+def restarted(cluster, topic, nodes):
+    longest = 0
+    for node in nodes:
+        cluster.end([node], signal.SIGTERM)
+        cluster.start(node)
+        longest = max(longest, whole(cluster, topic))
+        time.sleep(1)
+    return longest
+
+
+def cut(ways):
+    """A mishap that loses what goes these ways, each from and to one node (None: anyone)."""
+
+    def act(cluster, topic, nodes):
+        for source, target in ways(*nodes):
+            cluster.place.lose(source, target)
+        time.sleep(STANDS_STILL)
+        cluster.place.heal()
+        return whole(cluster, topic)
+
+    return act
+
+
+class Roles(NamedTuple):
+    """Who is who before a mishap. The other nodes lead something, and do not lead the quorum."""
+
+    controller: int
+    others: list[int]
+    coordinator: int | None
+
+
+class Mishap(NamedTuple):
+    what: str
+    befalls: Callable[[Roles], list[int]]
+    act: Callable
+    cuts: bool = False
+    with_group: bool = False
+    # Whether other clients' producers go through it, too.
+    for_all: bool = False
+
+
+def a_leader(roles):
+    return roles.others[:1]
+
+
+def the_controller(roles):
+    return [roles.controller]
 
 
 MISHAPS = [
-    ("nothing", lambda cluster, node: time.sleep(5), False),
-    ("a leader killed", killed, False),
-    ("the controller killed", killed, True),
-    ("a leader stands still", stood_still, False),
-    ("the controller stands still", stood_still, True),
-    ("a leader restarted", restarted, False),
+    Mishap("nothing", a_leader, nothing),
+    Mishap(TRACED, a_leader, killed, for_all=True),
+    Mishap("the controller killed", the_controller, killed),
+    Mishap("a group's coordinator killed", lambda roles: [roles.coordinator], killed, with_group=True),
+    Mishap("two killed, started at once", lambda roles: [roles.controller, roles.others[0]], killed_at_once),
+    Mishap("all killed, started at once", lambda roles: list(NODES), killed_at_once),
+    Mishap("a leader stands still", a_leader, stands_still),
+    Mishap("the controller stands still", the_controller, stands_still),
+    Mishap("a leader cut off", a_leader, cut(lambda one: [(one, None), (None, one)]), cuts=True),
+    Mishap("a leader's packets lost", a_leader, cut(lambda one: [(one, None)]), cuts=True),
+    Mishap("packets to a leader lost", a_leader, cut(lambda one: [(None, one)]), cuts=True),
+    Mishap("two cut from each other", lambda roles: roles.others, cut(lambda one, two: [(one, two), (two, one)]), cuts=True),
+    Mishap("each restarted in turn (SIGTERM)", lambda roles: list(NODES), restarted, for_all=True),
 ]
 
 
-def choose(wants_controller):
-    """A node that leads something, and what."""
-    seen = metadata()
-    leads = collections.defaultdict(list)
-    for partition in seen.topics[TOPIC].partitions.values():
-        leads[partition.leader].append(partition.id)
-    others = [node for node in leads if node != seen.controller_id]
-    node = seen.controller_id if wants_controller or not others else others[0]
-    return node, leads[node]
+def group_elsewhere(cluster, controller):
+    """A group whose coordinator is not the controller, and who that is."""
+    for number in range(100):
+        group = f"group{number}"
+        coordinator = until("a coordinator", lambda: cluster.coordinator(group))
+        if coordinator != controller:
+            return group, coordinator
+    sys.exit("the controller coordinates all groups")
 
 
-def lost_and_found(producer):
-    """Reads everything; how many acknowledged records are not where they were said to be, and how many are there twice."""
-    consumer = confluent_kafka.Consumer({**CLIENT, "group.id": "failover", "enable.auto.commit": False}, logger=QUIET)
-    ends = {one: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(TOPIC, one), PATIENCE)[1] for one in range(PARTITIONS)}
-    consumer.assign([confluent_kafka.TopicPartition(TOPIC, one, 0) for one in range(PARTITIONS)])
-    found, numbers, end = {}, collections.Counter(), time.monotonic() + PATIENCE
-    while sum(numbers.values()) < sum(ends.values()) and time.monotonic() < end:
-        for got in consumer.consume(10_000, 0.5):
-            if got.error() is None:
-                numbers[int(got.value())] += 1
-                found[int(got.value())] = (got.partition(), got.offset())
-    consumer.close()
-    lost = sum(found.get(number) != place for number, place in producer.acknowledged.items())
-    return lost, sum(count > 1 for count in numbers.values())
+def befallen(cluster, topic, mishap):
+    """Which nodes it befalls, what these lead, and the group that is coordinated there."""
+    controller = until("a controller", cluster.controller)
+    led = cluster.led(topic)
+    group, coordinator = group_elsewhere(cluster, controller) if mishap.with_group else (None, None)
+    roles = Roles(controller, [node for node in NODES if node != controller], coordinator)
+    nodes = mishap.befalls(roles)
+    return nodes, [partition for node in nodes for partition in led[node]], group
 
 
-def measure(name, program, folder):
-    print(f"{name}: starting three nodes", file=sys.stderr)
-    cluster = Cluster(folder, program)
+def spread(cluster, topic):
+    """Every node leads as much as any other, and all are in sync."""
+    whole(cluster, topic)
+    clients.elect_preferred(cluster.bootstrap)
+    until("leaders spread", lambda: len({len(led) for led in cluster.led(topic).values()}) == 1)
+
+
+class Felt(NamedTuple):
+    """What was measured of a mishap."""
+
+    producer: clients.Producer
+    led: list[int]
+    begun: float
+    in_sync: float
+    group: dict
+
+    def row(self, found):
+        others = [one for one in range(PARTITIONS) if one not in self.led]
+        gaps = {"led": self.producer.gaps.ms(self.led), "elsewhere": self.producer.gaps.ms(others)}
+        return gaps | {"in sync": round(self.in_sync, 1)} | self.producer.verdict(found) | self.group
+
+    def trace(self):
+        """Seconds before or after it at which a bucket begins, and how many were acknowledged in it."""
+        counted = collections.Counter(int((one - self.begun) * 1000 // BUCKET_MS) for one in self.producer.times)
+        buckets = range(-BEFORE * 1000 // BUCKET_MS, AFTER * 1000 // BUCKET_MS)
+        return [(bucket * BUCKET_MS / 1000, counted[bucket]) for bucket in buckets]
+
+
+def feel(cluster, mishap, first):
+    spread(cluster, TOPIC)
+    nodes, led, group = befallen(cluster, TOPIC, mishap)
+    all_clients = [clients.Producer(cluster.bootstrap, TOPIC, PARTITIONS, first)]
+    if group:
+        all_clients.append(clients.Group(cluster.bootstrap, TOPIC, group))
+    for client in all_clients:
+        client.start()
+    until("all clients are heard", lambda: all(client.is_heard() for client in all_clients))
+    time.sleep(BEFORE + 1)
+    for client in all_clients:
+        client.forget()
+    begun = time.monotonic()
+    in_sync = mishap.act(cluster, TOPIC, nodes)
+    time.sleep(2)
+    for client in all_clients:
+        client.end()
+    return Felt(all_clients[0], led, begun, in_sync, all_clients[1].verdict() if group else {})
+
+
+def feel_otherwise(cluster, client, mishaps, folder):
+    """The longest gaps of another client's producer."""
+    other = clients.Other(cluster.bootstrap, client, folder / client)
     try:
-        for node in NODES:
-            cluster.start(node)
-        admin = AdminClient(CLIENT, logger=QUIET)
-        until("three nodes", lambda: len(admin.list_topics(timeout=2).brokers) == len(NODES))
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, len(NODES))])[TOPIC].result(PATIENCE)
-        until("all in sync", in_sync)
-        producer, rows, begun = Producer(), {}, {}
-        producer.start()
-        for what, mishap, wants_controller in MISHAPS:
-            until("an acknowledgement of each partition", lambda: len(producer.last) == PARTITIONS)
-            time.sleep(2)
-            print(f"{name}: {what}", file=sys.stderr)
-            node, led = choose(wants_controller)
-            producer.gaps.clear()
-            begun[what] = time.monotonic()
-            mishap(cluster, node)
-            back = time.monotonic()
-            until("all in sync", in_sync)
-            back = time.monotonic() - back
-            time.sleep(2)
-            others = [one for one in range(PARTITIONS) if one not in led]
-            rows[what] = {"led": producer.gap(led), "others": producer.gap(others), "in sync": round(back, 1)}
-        producer.ended.set()
-        producer.join(PATIENCE)
-        lost, doubled = lost_and_found(producer)
-        total = {"acknowledged": len(producer.acknowledged), "failed": len(producer.failed), "lost": lost, "doubled": doubled}
-        return {"gaps, ms": rows, "records": total, "trace": producer.trace(begun[TRACED])}
+        for mishap in mishaps:
+            other.goes_on()
+            spread(cluster, other.topic)
+            nodes, _, _ = befallen(cluster, other.topic, mishap)
+            other.enter(mishap.what)
+            mishap.act(cluster, other.topic, nodes)
+            other.goes_on()
+            other.enter("between")
+        return other.end()
     finally:
-        cluster.stop()
+        other.kill()
 
 
-def kafka_program(home, folder):
+def say(name, what):
+    print(f"{time.strftime('%H:%M:%S')} {name}: {what}", file=sys.stderr)
+
+
+def measure(name, cluster, chosen):
+    """Rows of the mishaps, the trace, and the gaps of other clients; up to where the nodes no longer go on."""
+    say(name, "three nodes start")
+    others, felt = {}, {}
+    for node in NODES:
+        cluster.start(node)
+    until("three nodes", cluster.is_up)
+    clients.create(cluster.bootstrap, TOPIC, PARTITIONS)
+    try:
+        for mishap in chosen.mishaps:
+            say(name, mishap.what)
+            first = max((one.producer.next for one in felt.values()), default=0)
+            felt[mishap.what] = feel(cluster, mishap, first)
+        for client in chosen.clients:
+            say(name, client)
+            others[client] = feel_otherwise(cluster, client, [one for one in chosen.mishaps if one.for_all], cluster.folder)
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        say(name, error)
+    found = clients.Found(cluster.bootstrap, TOPIC, PARTITIONS)
+    rows = {what: one.row(found) for what, one in felt.items()}
+    return {"rows": rows, "others": others, "trace": felt[TRACED].trace() if TRACED in felt else None}
+
+
+def kafka_program(home, cluster):
     """Formats the directories; returns how to start a node."""
     tool = home / "bin" / "kafka-storage.sh"
-    cluster_id = subprocess.run([tool, "random-uuid"], check=True, capture_output=True, text=True).stdout.split()[-1]
+    cluster_id = run(tool, "random-uuid").split()[-1]
     for node in NODES:
-        path = Cluster(folder, []).properties(node)
-        subprocess.run([tool, "format", "-t", cluster_id, "-c", path], check=True, capture_output=True)
+        run(tool, "format", "-t", cluster_id, "-c", cluster.properties(node))
     return [str(home / "bin" / "kafka-server-start.sh")]
 
 
-def table(results):
-    print("| longest gap, ms: on what the node led / elsewhere; all in sync after, s | " + " | ".join(results) + " |")
-    print("|---|" + "---|" * len(results))
-    for what, _, _ in MISHAPS:
-        cells = (result["gaps, ms"][what] for result in results.values())
-        print(f"| {what} | " + " | ".join(f"{one['led']} / {one['others']}; {one['in sync']}" for one in cells) + " |")
-    for name, result in results.items():
-        print(f"{name}: {json.dumps(result['records'])}")
+COLUMNS = ["led", "elsewhere", "in sync", "acknowledged", "read", "lost", "doubled", "out of order"]
+HEADS = ["gap where it led, ms", "elsewhere, ms", "in sync after, s", *COLUMNS[3:]]
+GROUP_COLUMNS = ["reading, ms", "committing, ms", "commits lost"]
+
+
+def line(cells):
+    shown = ("–" if cell is None else f"{cell:,}" if isinstance(cell, (int, float)) else cell for cell in cells)
+    print("| " + " | ".join(shown) + " |")
+
+
+def head(cells):
+    line(cells)
+    print("|---" * len(cells) + "|")
+
+
+def tables(results, chosen):
+    head(["mishap", "system", *HEADS])
+    all_rows = [
+        (mishap.what, name, result["rows"][mishap.what])
+        for mishap in chosen.mishaps
+        for name, result in results.items()
+        if mishap.what in result["rows"]
+    ]
+    for what, name, row in all_rows:
+        line([what, name, *(row[column] for column in COLUMNS)])
+    groups = [one for one in all_rows if GROUP_COLUMNS[0] in one[2]]
+    if groups:
+        print()
+        head(["mishap", "system", *(f"group: {column}" for column in GROUP_COLUMNS)])
+        for what, name, row in groups:
+            line([what, name, *(row[column] for column in GROUP_COLUMNS)])
+    if chosen.clients:
+        print()
+        head(["longest gap, ms", "client", *results])
+        for mishap in (one for one in chosen.mishaps if one.for_all):
+            for client in chosen.clients:
+                gaps = (result["others"].get(client, {}).get(mishap.what) for result in results.values())
+                line([mishap.what, client, *gaps])
 
 
 def write_trace(results, file):
@@ -256,23 +299,55 @@ def write_trace(results, file):
     file.write_text(json.dumps({"mishap": TRACED, "bucket_ms": BUCKET_MS, "systems": systems}))
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("drave", metavar="DRAVE")
     parser.add_argument("kafka", metavar="KAFKA_HOME", nargs="?", type=pathlib.Path)
     parser.add_argument("--trace", metavar="FILE", type=pathlib.Path)
+    parser.add_argument("--only", metavar="NAME", action="append", help="how names of mishaps begin; again for more")
+    parser.add_argument("--clients", nargs="*", choices=OTHERS, default=[], help="other clients' producers, if any")
+    parser.add_argument("--keep", metavar="FOLDER", type=pathlib.Path, help="where the nodes' logs and data are, and stay")
     given = parser.parse_args()
-    results = {}
-    programs = {"Drave": lambda folder: [given.drave]}
+    given.mishaps = [one for one in MISHAPS if not given.only or one.what.startswith(tuple(given.only))]
+    for start in given.only or []:
+        if not any(one.what.startswith(start) for one in MISHAPS):
+            parser.error(f"no mishap begins with {start!r}; there are: " + "; ".join(one.what for one in MISHAPS))
+    if given.trace and TRACED not in (one.what for one in given.mishaps):
+        parser.error(f"the trace is of {TRACED!r}, which is not chosen")
+    return given
+
+
+def all_systems(given, where):
+    systems = {"Drave": lambda cluster: [given.drave]}
     if given.kafka:
-        programs["Apache Kafka"] = lambda folder: kafka_program(given.kafka, folder)
-    for name, program in programs.items():
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="failover-"))
-        results[name] = measure(name, program(folder), folder)
-        shutil.rmtree(folder)
+        os.environ["DRAVE_KAFKA_HOME"] = str(given.kafka)
+        systems["Apache Kafka"] = lambda cluster: kafka_program(given.kafka, cluster)
+    for name, program in systems.items():
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="failover-", dir=given.keep))
+        say(name, folder)
+        cluster = Cluster(folder, where)
+        cluster.program = program(cluster)
+        try:
+            yield name, measure(name, cluster, given)
+        finally:
+            cluster.stop()
+        if not given.keep:
+            shutil.rmtree(folder)
+
+
+def main():
+    given = arguments()
+    # As Ctrl-C does, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    where = place()
+    try:
+        given.mishaps = [one for one in given.mishaps if where.can_cut or not one.cuts]
+        results = dict(all_systems(given, where))
+    finally:
+        where.remove()
+    tables(results, given)
     if given.trace:
         write_trace(results, given.trace)
-    table(results)
 
 
 main()
