@@ -37,11 +37,8 @@ impl Api for MetadataRequest {
         if may_create && let Some(topics) = &asked {
             auto_create::missing(&cx, topics.iter().filter_map(|topic| topic.name.as_ref())).await;
         }
-        let lost = cx.node.contact.lost();
-        if !lost.is_empty() {
-            decided(&cx, asked.as_deref(), &lost).await;
-        }
-        let image = cx.image();
+        decided(&cx, asked.as_deref()).await;
+        let (image, lost) = (cx.image(), cx.node.contact.lost());
         let authorized = operations::if_asked(self.include_topic_authorized_operations, operations::TOPIC);
         let topics = match &asked {
             None => image.topics.iter().map(|topic| described(&image, topic, &lost)).collect(),
@@ -66,11 +63,15 @@ impl Api for MetadataRequest {
     }
 }
 
-/// Waits for what the controller makes of what is asked for and was led by someone who was lost a moment ago: most clients do
-/// not ask again for a second.
-async fn decided(cx: &Context, asked: Option<&[MetadataRequestTopic]>, lost: &[BrokerId]) {
+/// Waits for what the controller makes of what is asked for and was led by someone who was lost a moment ago, unless it is found
+/// again: most clients do not ask again for a second.
+pub(super) async fn decided(cx: &Context, asked: Option<&[MetadataRequestTopic]>) {
+    let contact = &cx.node.contact;
+    if contact.lost().is_empty() {
+        return;
+    }
     let mut images = cx.node.metadata.watch();
-    let are_decided = |image: &Arc<Image>| match asked {
+    let are_decided = |image: &Arc<Image>, lost: &[BrokerId]| match asked {
         None => !image.topics.iter().any(|topic| is_led_by(topic, lost)),
         Some(asked) => {
             let mut topics = asked.iter().filter_map(|topic| cx.topic(image, &key(topic)).ok());
@@ -80,9 +81,13 @@ async fn decided(cx: &Context, asked: Option<&[MetadataRequestTopic]>, lost: &[B
     // Looked at outside of the channel's lock, which each new image waits for.
     let waiting = async {
         loop {
-            let image = images.borrow_and_update().clone();
-            if are_decided(&image) || images.changed().await.is_err() {
+            let (found, image) = (contact.found(), images.borrow_and_update().clone());
+            if are_decided(&image, &contact.lost()) {
                 return;
+            }
+            tokio::select! {
+                () = found => {}
+                changed = images.changed() => if changed.is_err() { return },
             }
         }
     };

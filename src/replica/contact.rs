@@ -7,6 +7,7 @@ use crate::types::BrokerId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// For so long this broker's own eyes count for more than the metadata. Later it may be this broker that is cut off.
@@ -18,6 +19,7 @@ const LATELY: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub struct Contact {
     lost: Mutex<HashMap<BrokerId, Instant>>,
+    found: Notify,
 }
 
 impl Contact {
@@ -29,6 +31,12 @@ impl Contact {
     /// It answers.
     pub fn find(&self, leader: BrokerId) {
         self.lost.lock().remove(&leader);
+        self.found.notify_waiters();
+    }
+
+    /// Ends when a leader answers again, from this call on.
+    pub fn found(&self) -> impl Future<Output = ()> {
+        self.found.notified()
     }
 
     /// The leaders that answered until a moment ago.

@@ -150,6 +150,7 @@ impl<L: Leaders> Fetcher<L> {
             self.obey(order);
         }
         if self.partitions.is_empty() {
+            self.hang_up();
             match self.orders.recv().await {
                 Some(order) => self.obey(order),
                 None => return false,
@@ -161,6 +162,13 @@ impl<L: Leaders> Fetcher<L> {
                 Err(error) => return error == mpsc::error::TryRecvError::Empty,
             }
         }
+    }
+
+    /// Nobody notices the end of a connection on which nothing is under way. The leader may be another process when it is followed
+    /// again, and would pass for lost, although it answers whoever dials it.
+    fn hang_up(&mut self) {
+        self.line = None;
+        self.session.reset();
     }
 
     fn obey(&mut self, order: Order) {

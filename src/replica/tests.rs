@@ -18,8 +18,8 @@ use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::Decodable;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use storage::disk::fault::FaultDisk;
 
@@ -352,6 +352,47 @@ async fn who_is_told_to_follow_again_and_again_gets_on() {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     assert_eq!(follower.replica(TOPIC).marks().log_end, 1);
+}
+
+/// Broker 1, and the way to it while there is one.
+#[derive(Clone)]
+struct Dialled(Leader, Arc<Mutex<Weak<Leader>>>);
+
+impl Leaders for Dialled {
+    type Line = Arc<Leader>;
+    fn line(&self, to: BrokerId) -> Option<Arc<Leader>> {
+        let line = (to == 1).then(|| Arc::new(self.0.clone()))?;
+        *self.1.lock() = Arc::downgrade(&line);
+        Some(line)
+    }
+}
+
+impl Line for Arc<Leader> {
+    async fn call(&mut self, key: i16, version: i16, body: Bytes, limit: Duration) -> Option<Bytes> {
+        Leader::clone(self).call(key, version, body, limit).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_nothing_of_a_leader_any_more_hangs_up() {
+    let truths = [truth(1, 0, &[1, 2]), truth(2, 1, &[1, 2])];
+    let [life, mut follower] = [1, 2].map(|id| broker(id, &truths[..1]));
+    let (leader, _inbox) = lead(&life);
+    let leaders = Dialled(leader.clone(), Arc::default());
+    leader.replica.append_own(batch("a"), 0, NOW).unwrap();
+    let mut fetchers = follow_by(leaders.clone(), leader.contact.clone(), leader.clock, 2, &mut follower);
+    reaches(&follower, 1).await;
+    assert!(leaders.1.lock().upgrade().is_some());
+    follower.reconciler.reconcile(truths[1].image(1), NOW);
+    while let Ok(change) = follower.roles.try_recv() {
+        fetchers.role_changed(&change);
+    }
+    let hung_up = async {
+        while leaders.1.lock().upgrade().is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), hung_up).await.expect("the way is given up");
 }
 
 /// A leader of several partitions with a record each, whose answers are full with one. What its session asks for.

@@ -3,14 +3,15 @@
 use super::text;
 use crate::api::context::Context;
 use crate::api::merged::first_of_each;
-use crate::api::metadata::OFFSETS_TOPIC;
+use crate::api::metadata::{OFFSETS_TOPIC, decided};
 use crate::api::{Api, Reply, auto_create};
 use crate::cluster::Image;
 use crate::cluster::controller::CreateTopics;
 use crate::coordinator::group::hash;
 use crate::types::{self, ErrorCode};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
-use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -40,6 +41,8 @@ impl Api for FindCoordinatorRequest {
     async fn handle(self, cx: Context) -> Reply<FindCoordinatorResponse> {
         if self.key_type == GROUP {
             auto_create::offsets(&cx).await;
+            let offsets = MetadataRequestTopic::default().with_name(Some(TopicName(text(OFFSETS_TOPIC))));
+            decided(&cx, Some(&[offsets])).await;
         }
         let response = FindCoordinatorResponse::default();
         if cx.version() >= SEVERAL {
