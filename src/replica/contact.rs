@@ -58,6 +58,7 @@ impl Contact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_is_lost_until_it_answers_or_the_doubt_is_over() {
@@ -65,7 +66,9 @@ mod tests {
         assert!(contact.lost().is_empty());
         contact.lose(1);
         contact.lose(2);
+        let found = contact.found();
         contact.find(2);
+        assert_eq!(found.now_or_never(), Some(()));
         assert_eq!(contact.lost(), [1]);
         tokio::time::advance(DOUBT).await;
         assert!(contact.lost().is_empty(), "it may be this broker that is cut off");
