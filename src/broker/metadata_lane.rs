@@ -169,7 +169,10 @@ impl MetadataLane {
         let found = loop {
             match self.running.metadata.submit(form.clone()).await {
                 // It changes nothing the second time.
-                Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => sleep(AGAIN).await,
+                Err(ErrorCode::NotController | ErrorCode::RequestTimedOut) => {
+                    tracing::info!("no controller decides yet: a majority of the voters must be up");
+                    sleep(AGAIN).await;
+                }
                 formed => break formed.map_err(LaneError::Form)?,
             }
         };

@@ -4,6 +4,7 @@
 //! only the voter with the lowest id begins it. If any has a log there is a cluster: the node waits to be told of it, or
 //! asks to follow it. So a wiped voter never votes a second time for what it has forgotten.
 
+use super::lost;
 use super::members::{Address, Members};
 use super::membership::{Me, ask_all};
 use super::message::{Joined, Known};
@@ -111,7 +112,9 @@ impl FirstStart {
         let with_log = |known: &&&Known| known.has_log && known.member != self.me.member;
         let leads = answers.iter().filter(with_log).find(|known| known.leader.is_some());
         if let Some(one) = leads.or(answers.iter().find(with_log)) {
-            return Ok(self.beside(one));
+            let voters = one.voters.iter().map(|(member, at)| (*member, at.as_str()));
+            let lost = lost::majority(voters, &answers);
+            return Ok(lost.map_or_else(|| self.beside(one), Step::Wait));
         }
         Ok(self.alone(asked, known))
     }
@@ -385,6 +388,15 @@ mod tests {
         };
         let told = moved.told(&[empty(1), leading(2, &[101, 102, 103]), empty(3)]);
         assert_eq!(told, Ok(Step::Follow("2@h:2".into())), "the leader does not know where it is");
+    }
+
+    #[test]
+    fn without_a_majority_nobody_is_followed() {
+        let old = leading(3, &[201, 202, 103]);
+        let Ok(Step::Wait(why)) = node(1).told(&[empty(1), empty(2), old.clone()]) else { panic!("no wait") };
+        assert!(why.starts_with("2 of 3 voters have lost their metadata"), "{why}");
+        let told = node(1).told(&[empty(1), None, old]);
+        assert_eq!(told, Ok(Step::Follow("3@h:3".into())), "the second may have what it had");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //!   member   nobody calls it: it has moved, or was forgotten ──► finds the leader ──► joins again
 //!            meanwhile tells all others where it is ──► without a leader, they can elect one all the same
 //!   leader   a follower without a vote that is silent for long, or that another directory of its node has replaced ──► forgotten
+//!            too few voters answer ──► looks who is there in their place
 //! ```
 
 use super::first_start::FirstStart;
+use super::lost;
 use super::members::{Address, Members};
 use super::message::{Hello, Join, Joined, Known, decode, encode};
 use super::places::{Place, places};
@@ -91,6 +93,8 @@ pub struct Membership {
     strangers: BTreeSet<u64>,
     /// The term in which it turned out that this node answers at the address that is known of it too.
     aliased: Option<u64>,
+    /// What was said of a majority that lost its metadata.
+    lost: Option<String>,
 }
 
 /// What a member has to do.
@@ -127,7 +131,8 @@ impl Me {
 impl Membership {
     pub fn new(first: FirstStart, quorum: Quorum, metadata: Metadata, members: Members) -> Membership {
         let FirstStart { me, voters: configured, .. } = first;
-        Membership { me, quorum, metadata, members, configured, strangers: BTreeSet::new(), aliased: None }
+        let (strangers, aliased, lost) = Default::default();
+        Membership { me, quorum, metadata, members, configured, strangers, aliased, lost }
     }
 
     /// Runs until the quorum has stopped.
@@ -143,6 +148,7 @@ impl Membership {
             }
             if let Some((_, since)) = led.filter(|_| now.is_leader()) {
                 self.forget(since.elapsed()).await;
+                self.look_for_voters(&now, since.elapsed()).await;
             }
             let news = |status: &Status| {
                 let what = |one: &Status| (one.leader, one.leader_ready, one.learners.is_empty());
@@ -160,12 +166,14 @@ impl Membership {
 
     /// A quorum of one never wakes up by itself.
     fn is_idle(&self, status: &Status, step: &Step) -> bool {
-        *step == Step::Rest && status.leader_ready && status.learners.is_empty()
+        let is_alone = status.voters.len() == 1 && status.learners.is_empty();
+        *step == Step::Rest && status.leader_ready && is_alone
     }
 
     async fn take(&mut self, step: &Step, status: &Status) {
         match step {
-            Step::Rest => {}
+            Step::Rest if status.is_leader() => {}
+            Step::Rest => self.lost = None,
             Step::Move | Step::Join(_) if self.aliased == Some(status.term) => {}
             // What others reach it by shall stay, though this node has another name for itself.
             Step::Move if self.is_known_by_alias(status).await => self.aliased = Some(status.term),
@@ -220,6 +228,7 @@ impl Membership {
         let (mut same, strange): (Vec<Known>, Vec<Known>) =
             answers.partition(|known| known.cluster_id.is_none() || known.cluster_id == hello.cluster_id);
         strange.into_iter().for_each(|known| self.name_stranger(known, hello.cluster_id.as_deref()));
+        self.name_lost(status, &same);
         // Others may not have heard of it yet.
         same.sort_by_key(|known| known.leader != Some(known.member));
         same.into_iter().find_map(|known| {
@@ -238,6 +247,31 @@ impl Membership {
                 ours.unwrap_or("none")
             );
         }
+    }
+
+    fn name_lost(&mut self, status: &Status, answers: &[Known]) {
+        let voters = status.voters.iter().map(|(member, at)| (*member, at.as_str()));
+        let lost = lost::majority(voters, &answers.iter().collect::<Vec<_>>());
+        if lost != self.lost {
+            lost.iter().for_each(|why| tracing::error!("{why}"));
+            self.lost = lost;
+        }
+    }
+
+    /// As the leader, for so long, if too few voters answer: the core goes on leading.
+    async fn look_for_voters(&mut self, status: &Status, leading: Duration) {
+        let Some(progress) = self.quorum.progress() else { return };
+        let is_silent = |voter: &&Follower| voter.heard.unwrap_or(leading) >= SILENCE;
+        let silent = progress.members.iter().filter(|member| member.votes).filter(is_silent).count();
+        if 2 * silent < status.voters.len() {
+            self.lost = None;
+            return;
+        }
+        let hello = self.me.hello(self.cluster_id());
+        let others = status.voters.iter().filter(|(member, _)| **member != self.me.member);
+        let answers = join_all(others.map(|(_, at)| ask(&self.members, &hello, at.clone()))).await;
+        let answers: Vec<Known> = answers.into_iter().flatten().collect();
+        self.name_lost(status, &answers);
     }
 
     fn cluster_id(&self) -> Option<String> {

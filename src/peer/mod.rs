@@ -18,6 +18,7 @@ mod first_start;
 mod guard;
 mod line;
 mod link;
+mod lost;
 mod members;
 mod membership;
 mod message;

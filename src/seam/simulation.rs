@@ -15,7 +15,9 @@ pub trait Host: Send + Sync {
     fn boot_id(&self) -> String;
     fn disk(&self) -> Arc<dyn Disk>;
     /// What blocks waits for this first: a disk takes its time.
-    fn disk_turn(&self) -> BoxFuture<'static, ()>;
+    fn data_turn(&self) -> BoxFuture<'static, ()>;
+    /// Likewise, what the metadata log does: it may lie on another disk.
+    fn metadata_turn(&self) -> BoxFuture<'static, ()>;
     fn listen(&self, at: SocketAddr) -> io::Result<Arc<dyn Listener>>;
     fn connect(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Arc<dyn Stream>>>;
 }

@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 pub fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     #[cfg(feature = "simulation")]
     if let Some(host) = super::simulation::host() {
-        let turn = host.disk_turn();
+        let turn = host.data_turn();
         return tokio::spawn(async move {
             turn.await;
             work()
@@ -47,7 +47,7 @@ pub fn can_block() -> bool {
 pub fn disk_lane() -> raft::Lane {
     #[cfg(feature = "simulation")]
     if let Some(host) = super::simulation::host() {
-        return raft::Lane::Paced(raft::Pace::new(move || host.disk_turn()));
+        return raft::Lane::Paced(raft::Pace::new(move || host.metadata_turn()));
     }
     raft::Lane::Threads
 }

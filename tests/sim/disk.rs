@@ -131,7 +131,7 @@ pub enum Speed {
 /// The longest that a fast disk takes, ms.
 const FAST: u64 = 2;
 
-/// How fast a machine's disk is; clones are the same disk's.
+/// How fast a disk is for what lies in one place on it; clones are the same.
 #[derive(Clone)]
 pub struct Pace {
     speed: watch::Sender<Speed>,

@@ -3,6 +3,7 @@
 use crate::invariants::acknowledged::Acknowledged;
 use crate::invariants::committed::{self, Members};
 use crate::invariants::shown::Shown;
+use crate::invariants::watermark::Watermarks;
 use crate::machine::Time;
 use crate::trace::Trace;
 use parking_lot::Mutex;
@@ -25,6 +26,7 @@ pub struct History {
 struct Facts {
     acknowledged: Acknowledged,
     shown: Shown,
+    watermarks: Watermarks,
     /// What was shown when all was read once more, from its beginning.
     last_shown: Option<Shown>,
     violations: Vec<String>,
@@ -87,6 +89,22 @@ impl History {
         facts.violations.extend(violation.or(again));
     }
 
+    /// A consumer was told a high watermark by the leader of `epoch`, with a Fetch.
+    pub fn fetched(&self, topic: &str, partition: i32, epoch: i32, watermark: i64) {
+        self.trace.note(self.time.now(), &(topic, partition, epoch, watermark));
+        let facts = &mut *self.facts.lock();
+        let violation = facts.watermarks.fetched(&(topic.to_owned(), partition), epoch, watermark);
+        facts.violations.extend(violation);
+    }
+
+    /// Likewise, as the latest offset.
+    pub fn listed(&self, topic: &str, partition: i32, epoch: i32, watermark: i64) {
+        self.trace.note(self.time.now(), &(topic, partition, epoch, watermark));
+        let facts = &mut *self.facts.lock();
+        let violation = facts.watermarks.listed(&(topic.to_owned(), partition), epoch, watermark);
+        facts.violations.extend(violation);
+    }
+
     /// A producer does not know what became of what it sent last.
     pub fn gave_up(&self, topic: &str, partition: i32, producer: i64) {
         self.trace.note(self.time.now(), &(topic, partition, producer));
@@ -143,10 +161,10 @@ impl History {
         self.facts.lock().last_shown = Some(Shown::default());
     }
 
-    /// Where a partition ends at least: behind all that was acknowledged or shown.
+    /// Where a partition ends at least: behind all that was acknowledged or shown, or said to be committed.
     pub fn known_end(&self, topic: &str, partition: i32) -> i64 {
         let (facts, name) = (self.facts.lock(), (topic.to_owned(), partition));
-        facts.acknowledged.end(&name).max(facts.shown.end(&name))
+        facts.acknowledged.end(&name).max(facts.shown.end(&name)).max(facts.watermarks.end(&name))
     }
 
     /// A partition was read to its end once more.

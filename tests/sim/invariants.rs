@@ -5,4 +5,6 @@ pub mod committed;
 pub mod images;
 pub mod leaders;
 pub mod logs;
+pub mod progress;
 pub mod shown;
+pub mod watermark;

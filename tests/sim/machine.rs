@@ -42,6 +42,11 @@ thread_local! {
     static MOMENT: Cell<(u64, Machine)> = const { Cell::new((0, 0)) };
 }
 
+/// Whose process runs.
+pub fn running() -> Machine {
+    MOMENT.get().1
+}
+
 /// For log lines: the time of the world, and whose process runs.
 pub struct Moment;
 
@@ -60,7 +65,8 @@ pub struct Site {
     pub wall_offset: Arc<AtomicI64>,
     pub boot: String,
     pub disk: Arc<ProcessDisk>,
-    pub pace: Pace,
+    pub data: Pace,
+    pub metadata: Pace,
 }
 
 impl Host for Site {
@@ -76,8 +82,12 @@ impl Host for Site {
         self.disk.clone()
     }
 
-    fn disk_turn(&self) -> BoxFuture<'static, ()> {
-        self.pace.turn()
+    fn data_turn(&self) -> BoxFuture<'static, ()> {
+        self.data.turn()
+    }
+
+    fn metadata_turn(&self) -> BoxFuture<'static, ()> {
+        self.metadata.turn()
     }
 
     fn listen(&self, at: SocketAddr) -> io::Result<Arc<dyn Listener>> {
@@ -177,7 +187,10 @@ impl Node {
 pub struct Hardware {
     pub id: Machine,
     pub disk: FaultDisk,
-    pub pace: Pace,
+    /// Of what lies in the log directories.
+    pub data: Pace,
+    /// Of the metadata log.
+    pub metadata: Pace,
     pub wall_offset: Arc<AtomicI64>,
     pub boots: u64,
 }
@@ -187,7 +200,8 @@ impl Hardware {
         Hardware {
             id,
             disk: FaultDisk::new(seed ^ u64::from(id)),
-            pace: Pace::new(seed ^ u64::from(id) << 8),
+            data: Pace::new(seed ^ u64::from(id) << 8),
+            metadata: Pace::new(seed ^ u64::from(id) << 16),
             wall_offset: Arc::default(),
             boots: 1,
         }
@@ -202,7 +216,8 @@ impl Hardware {
             wall_offset: self.wall_offset.clone(),
             boot: format!("boot {} of machine {}", self.boots, self.id),
             disk: Arc::new(disk),
-            pace: self.pace.clone(),
+            data: self.data.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod client;
 mod disk;
 mod history;
 mod invariants;
+mod lines;
 mod machine;
 mod nemesis;
 mod net;

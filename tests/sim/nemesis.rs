@@ -1,9 +1,11 @@
 //! What goes wrong.
 
+mod stranded;
+
 use crate::disk::Speed;
 use crate::machine::Stage;
 use crate::net::Machine;
-use crate::setup::MIN_ISR;
+use crate::setup::{DIR, MIN_ISR, OTHER_DIR};
 use crate::world::World;
 use drave::broker::View;
 use drave::cluster::image::TopicImage;
@@ -11,10 +13,8 @@ use drave::types::TopicPartition;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::disk::fault::{Errno, Fault, Op, When};
+use stranded::{Stranded, Stranding};
 
-/// The log directories. The first holds the metadata too.
-const DIR: &str = "/one";
-const OTHER_DIR: &str = "/two";
 /// Between two faults at most, ms.
 const BETWEEN: usize = 2_500;
 /// How long something stays as it is at most, ms.
@@ -33,6 +33,7 @@ pub struct Nemesis {
     /// Likewise, since a disk failed or was lost.
     lost: BTreeSet<usize>,
     hunted: Option<Hunted>,
+    stranding: Option<Stranding>,
 }
 
 /// A partition whose leaders are killed as soon as they lead: what one has done of its beginning, the next one finds.
@@ -62,7 +63,7 @@ enum Next {
 impl Nemesis {
     pub fn new(world: &World) -> Nemesis {
         let (dark, lost) = Default::default();
-        Nemesis { next: world.now(), due: vec![], dark, lost, hunted: None }
+        Nemesis { next: world.now(), due: vec![], dark, lost, hunted: None, stranding: None }
     }
 
     /// Does what is due.
@@ -70,6 +71,7 @@ impl Nemesis {
         self.go_on(world, false);
         self.restart_ended(world);
         self.hunt_on(world);
+        self.strand_on(world);
         if world.now() < self.next {
             return;
         }
@@ -104,7 +106,10 @@ impl Nemesis {
                 Next::LeaveAlone(_) => {}
                 Next::Release(from, to) => world.net.release(from, to),
                 Next::Quicken(from, to) => world.net.slow(from, to, 0),
-                Next::Speed(at) => world.places[at].hardware.pace.set(Speed::Fast),
+                Next::Speed(at) => {
+                    world.places[at].hardware.data.set(Speed::Fast);
+                    world.places[at].hardware.metadata.set(Speed::Fast);
+                }
                 Next::Mend(at) => {
                     world.places[at].hardware.disk.heal();
                     if world.places[at].running.is_some() {
@@ -119,8 +124,7 @@ impl Nemesis {
     /// A process that ended by itself is started again, as a supervisor does.
     pub fn restart_ended(&mut self, world: &mut World) {
         for at in 0..world.places.len() {
-            let stage = world.places[at].running.as_ref().map(|running| running.node.stage.lock().clone());
-            if let Some(Stage::Ended(why)) = stage {
+            if let Some(Stage::Ended(why)) = world.stage(at) {
                 world.note(&format!("node {} ended: {why}", world.places[at].hardware.id));
                 world.kill(at);
                 world.start(at);
@@ -132,7 +136,7 @@ impl Nemesis {
         let at = world.rng.below(world.places.len());
         let (from, to) = self.two(world);
         let end = world.now() + 1 + world.rng.below(WHILE) as u64;
-        match world.rng.below(18) {
+        match world.rng.below(20) {
             0 | 1 => self.kill(world, at, end),
             2 | 12 => self.cut_power(world, at),
             13 => self.kill_all(world, None),
@@ -153,6 +157,7 @@ impl Nemesis {
             10 => self.slow_disk(world, at, end),
             11 => self.fail_disk(world, at, end),
             15 | 16 => self.hunt(world),
+            17 | 18 => self.strand(world),
             _ => self.step_clock(world, at),
         }
     }
@@ -182,6 +187,29 @@ impl Nemesis {
         let Some((at, epoch)) = found else { return };
         hunted.epoch = epoch;
         self.due.push((world.now() + 1 + world.rng.below(REIGN) as u64, Next::Kill(at)));
+    }
+
+    /// Has who joins an ISR next stranded.
+    fn strand(&mut self, world: &mut World) {
+        let until = world.now() + 1 + world.rng.below(HUNT) as u64;
+        world.note(&format!("who joins until {until} is stranded"));
+        self.stranding = Some(Stranding::new(until));
+    }
+
+    fn strand_on(&mut self, world: &mut World) {
+        self.stranding.take_if(|stranding| stranding.is_over(world.now()));
+        let Some(stranded) = self.stranding.as_mut().and_then(|stranding| stranding.look(world)) else {
+            return;
+        };
+        let Stranded { member, leader, controller } = stranded;
+        self.stranding = None;
+        let falls = world.now() + 1 + world.rng.below(SHORTLY) as u64;
+        let leads = world.places.iter().position(|place| place.hardware.id == leader);
+        self.due.extend(leads.map(|at| (falls, Next::Kill(at))));
+        // What was kept back must not arrive before somebody else leads.
+        let end = falls + 1 + world.rng.below(WHILE) as u64;
+        self.hold(world, leader, member, end);
+        self.hold(world, controller, leader, end);
     }
 
     /// Two nodes.
@@ -331,8 +359,13 @@ impl Nemesis {
     fn slow_disk(&mut self, world: &mut World, at: usize, end: u64) {
         let speed =
             if world.rng.one_in(3) { Speed::Stalled } else { Speed::Slow(20 + world.rng.below(400) as u64) };
-        world.note(&format!("the disk of {} is {speed:?}", world.places[at].hardware.id));
-        world.places[at].hardware.pace.set(speed);
+        let with_metadata = !world.rng.one_in(3);
+        let what = if with_metadata { "the disk" } else { "the data, not the metadata," };
+        world.note(&format!("{what} of {} is {speed:?}", world.places[at].hardware.id));
+        world.places[at].hardware.data.set(speed);
+        if with_metadata {
+            world.places[at].hardware.metadata.set(speed);
+        }
         self.due.push((end, Next::Speed(at)));
     }
 
@@ -347,8 +380,7 @@ impl Nemesis {
 /// Whether a node serves, and is in sync wherever it has a replica, by all that is known.
 fn is_in_sync(world: &World, at: usize, views: &[(Machine, View)]) -> bool {
     let id = i32::from(world.places[at].hardware.id);
-    let serves = world.places[at].running.as_ref();
-    let serves = serves.is_some_and(|running| *running.node.stage.lock() == Stage::Serving);
+    let serves = world.stage(at) == Some(Stage::Serving);
     let everywhere = |(_, view): &(Machine, View)| {
         let image = view.metadata.image();
         let mut partitions = image.topics.iter().flat_map(|topic| topic.partitions());

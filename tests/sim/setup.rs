@@ -7,6 +7,10 @@ use storage::disk::fault::Rng;
 
 /// Where controllers serve nodes.
 const CONTROLLER: u16 = 9093;
+/// The log directories. The first holds the metadata too.
+pub const DIR: &str = "/one";
+pub const OTHER_DIR: &str = "/two";
+pub const METADATA_DIR: &str = "/one/drave-metadata";
 /// Copies of everything, and how many of them must be in sync.
 pub const REPLICAS: usize = 3;
 pub const MIN_ISR: usize = 2;
@@ -46,7 +50,7 @@ impl Setup {
             ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
             ("controller.listener.names", "CONTROLLER".to_owned()),
             ("controller.quorum.voters", voters.join(",")),
-            ("log.dirs", "/one,/two".to_owned()),
+            ("log.dirs", [DIR, OTHER_DIR].join(",")),
             ("default.replication.factor", REPLICAS.to_string()),
             ("min.insync.replicas", MIN_ISR.to_string()),
             ("offsets.topic.replication.factor", REPLICAS.to_string()),

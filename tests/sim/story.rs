@@ -1,9 +1,14 @@
-//! One seed: a cluster begins, works while much goes wrong, is healed, and must then be as if nothing had been.
+//! Stories of a cluster. Each is told by seeds: it begins, something happens to it, and it ends well.
+
+mod stalled_disk;
+mod trouble;
+mod wiped_voters;
 
 use crate::client::producer::Producer;
 use crate::client::{Act, Client, admin, committer, consumer, member, voters};
 use crate::history::Counts;
-use crate::nemesis::Nemesis;
+use crate::invariants::progress::{self, Awaited};
+use crate::setup::Setup;
 use crate::world::World;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
@@ -14,11 +19,8 @@ use tokio::sync::watch;
 
 /// How long a cluster may take to begin, ms.
 const BEGINNING: u64 = 10_000;
-/// How long things go wrong at least, and how much longer at most, ms.
-const TROUBLE: u64 = 10_000;
-const MORE_TROUBLE: usize = 20_000;
-/// How long a healed cluster may take until all is in sync, all that was sent acknowledged, and all read.
-const HEALING: u64 = 60_000;
+/// How much later than others a node may be started at first, ms.
+const LATE: usize = 3_000;
 
 /// The partitions that are written to and read.
 const TOPICS: [(&str, i32); 2] = [("orders", 2), ("events", 1)];
@@ -43,73 +45,66 @@ impl fmt::Display for Outcome {
     }
 }
 
-pub fn tell(seed: u64) -> Outcome {
-    let mut world = World::new(seed);
-    let setup = world.setup.clone();
-    world.note(&format!("seed {seed}: {setup:?}"));
-    let (act, seen) = watch::channel(Act::Work);
-    begin(&mut world, seed, seen);
-    let end = world.now() + TROUBLE + world.rng.below(MORE_TROUBLE) as u64;
-    let mut nemesis = Nemesis::new(&world);
-    while world.now() < end {
-        nemesis.act(&mut world);
-        world.tick();
+/// All stories, by name.
+pub const STORIES: [(&str, fn(u64) -> Outcome); 3] =
+    [("trouble", trouble::tell), ("stalled_disk", stalled_disk::tell), ("wiped_voters", wiped_voters::tell)];
+
+type Work = Vec<BoxFuture<'static, ()>>;
+
+/// A cluster with clients at work.
+struct Told {
+    world: World,
+    /// Whom the clients follow.
+    act: watch::Sender<Act>,
+}
+
+impl Told {
+    /// Starts all nodes and the clients, those that `more` adds too, and waits until all nodes serve.
+    fn begin(seed: u64, setup: impl FnOnce(&mut Rng) -> Setup, more: impl FnOnce(&Client) -> Work) -> Told {
+        let mut world = World::new(seed, setup);
+        let setup = world.setup.clone();
+        world.note(&format!("seed {seed}: {setup:?}"));
+        for at in 0..world.places.len() {
+            let late = world.rng.below(LATE) as u64;
+            world.run_until(late, |_| false);
+            world.start(at);
+        }
+        let (act, seen) = watch::channel(Act::Work);
+        let client = Client {
+            brokers: setup.machines().collect(),
+            history: world.history.clone(),
+            rng: Arc::new(Mutex::new(Rng::new(seed ^ 0x636c_6900))),
+            act: seen,
+        };
+        let operator = voters::run(client.clone(), world.votes.clone(), setup.takes_votes).boxed();
+        let more = more(&client);
+        world.employ(work(&client).into_iter().chain(more).chain([operator]));
+        let begun =
+            world.run_until(BEGINNING, |world| world.is_whole() && world.history.counts().acknowledged > 0);
+        assert!(begun, "the cluster does not begin\n{}", world.state());
+        Told { world, act }
     }
-    nemesis.heal(&mut world);
-    act.send_replace(Act::Finish);
-    let whole = world.run_until(HEALING, |world| {
-        nemesis.restart_ended(world);
-        world.is_whole()
-    });
-    assert!(whole, "the cluster does not heal\n{}", world.state());
-    act.send_replace(Act::Rest);
-    let finishers = partitions().len() * 2 + COMMITTERS + OPERATORS;
-    let whole = world.run_until(HEALING, |world| {
-        nemesis.restart_ended(world);
-        world.history.finished_clients() == finishers
-    });
-    let finished = world.history.finished_clients();
-    assert!(whole, "no progress: {finished} of {finishers} clients finished\n{}", world.state());
-    world.history.look_begins();
-    act.send_replace(Act::Look);
-    let looked = world.run_until(HEALING, |world| world.history.looks() == partitions().len());
-    assert!(looked, "not all could be read\n{}", world.state());
-    world.compare_logs();
-    world.history.check_end();
-    let wrong = world.history.violations();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Outcome { counts: world.history.counts(), trace: world.trace.sum(), simulated_ms: world.now() }
-}
 
-/// Starts all nodes and the clients, and waits until all nodes serve.
-fn begin(world: &mut World, seed: u64, act: watch::Receiver<Act>) {
-    for at in 0..world.places.len() {
-        let late = world.rng.below(3_000) as u64;
-        world.run_until(late, |_| false);
-        world.start(at);
+    /// Nothing is wrong with it any more: now all must be well soon, as `tend` does what is done for the nodes meanwhile.
+    fn end(mut self, tend: impl FnMut(&mut World)) -> Outcome {
+        let partitions = partitions().count();
+        let awaited = Awaited { clients: partitions * 2 + COMMITTERS + OPERATORS, partitions };
+        let world = &mut self.world;
+        progress::check(world, &self.act, &awaited, tend);
+        world.compare_logs();
+        world.history.check_end();
+        let wrong = world.history.violations();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Outcome { counts: world.history.counts(), trace: world.trace.sum(), simulated_ms: world.now() }
     }
-    let client = Client {
-        brokers: world.setup.machines().collect(),
-        history: world.history.clone(),
-        rng: Arc::new(Mutex::new(Rng::new(seed ^ 0x636c_6900))),
-        act,
-    };
-    let (votes, takes) = (world.votes.clone(), world.setup.takes_votes);
-    world.employ(client, |client| {
-        let operator = voters::run(client.clone(), votes, takes).boxed();
-        work(client).into_iter().chain([operator]).collect()
-    });
-    let begun =
-        world.run_until(BEGINNING, |world| world.is_whole() && world.history.counts().acknowledged > 0);
-    assert!(begun, "the cluster does not begin\n{}", world.state());
 }
 
-fn partitions() -> Vec<(String, i32)> {
-    let all = TOPICS.iter().flat_map(|(topic, count)| (0..*count).map(|one| ((*topic).to_owned(), one)));
-    all.collect()
+fn partitions() -> impl Iterator<Item = (String, i32)> {
+    TOPICS.iter().flat_map(|(topic, count)| (0..*count).map(|one| ((*topic).to_owned(), one)))
 }
 
-fn work(client: Client) -> Vec<BoxFuture<'static, ()>> {
+/// What clients do in every story.
+fn work(client: &Client) -> Work {
     let mut work = vec![];
     for (topic, count) in TOPICS {
         let client = client.clone();
@@ -127,8 +122,5 @@ fn work(client: Client) -> Vec<BoxFuture<'static, ()>> {
     for _ in 0..MEMBERS {
         work.push(member::run(client.clone(), "members".to_owned(), TOPICS[0].0.to_owned()).boxed());
     }
-    work.push(admin::come_and_go(client.clone()).boxed());
-    work.push(admin::reassign(client.clone(), partitions()).boxed());
-    work.push(admin::elect(client).boxed());
     work
 }

@@ -2,7 +2,6 @@
 //!
 //! Time goes in steps of a millisecond. In each the network delivers, then every process runs until it has nothing to do.
 
-use crate::client::Client;
 use crate::client::voters::Votes;
 use crate::history::History;
 use crate::invariants::images::Images;
@@ -15,6 +14,7 @@ use crate::trace::Trace;
 use drave::broker::View;
 use drave::partition::replica::Replica;
 use drave::types::TopicPartition;
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,9 +57,9 @@ pub struct Running {
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    pub fn new(seed: u64, setup: impl FnOnce(&mut Rng) -> Setup) -> World {
         let (time, trace, mut rng) = (Time::default(), Trace::default(), Rng::new(seed));
-        let setup = Setup::draw(&mut rng);
+        let setup = setup(&mut rng);
         let place = |id| Place {
             hardware: Hardware::new(id, seed),
             running: None,
@@ -93,13 +93,9 @@ impl World {
     }
 
     /// Gives the clients work, each a future of its own.
-    pub fn employ(
-        &mut self,
-        client: Client,
-        work: impl FnOnce(Client) -> Vec<futures_util::future::BoxFuture<'static, ()>>,
-    ) {
+    pub fn employ(&mut self, work: impl Iterator<Item = BoxFuture<'static, ()>>) {
         let site = Hardware::new(CLIENTS, 0).site(&self.net, &self.time);
-        let work = work(client);
+        let work: Vec<_> = work.collect();
         self.clients = Some(Process::start(site, async move {
             work.into_iter().for_each(|one| drop(tokio::spawn(one)));
         }));
@@ -198,23 +194,29 @@ impl World {
         let _ = self.places[at].hardware.disk.remove(Path::new(dir));
     }
 
+    /// What a node holds that serves.
+    pub fn view(&self, at: usize) -> Option<View> {
+        self.places[at].running.as_ref()?.node.view.lock().clone()
+    }
+
+    /// How far a node has come that runs.
+    pub fn stage(&self, at: usize) -> Option<Stage> {
+        self.places[at].running.as_ref().map(|running| running.node.stage.lock().clone())
+    }
+
     /// What runs and serves, with its machine.
     pub fn views(&self) -> Vec<(Machine, View)> {
-        let view = |place: &Place| {
-            let node = &place.running.as_ref()?.node;
-            Some((place.hardware.id, node.view.lock().clone()?))
-        };
-        self.places.iter().filter_map(view).collect()
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(at, place)| Some((place.hardware.id, self.view(at)?))).collect()
     }
 
     /// Where the newest leader of a partition is, and its epoch.
     pub fn leader(&self, partition: TopicPartition) -> Option<(usize, i32)> {
-        let leads = |place: &Place| {
-            let view = place.running.as_ref()?.node.view.lock().clone()?;
-            let marks = view.replicas.get(partition).ok()?.marks();
+        let leads = |at: usize| {
+            let marks = self.view(at)?.replicas.get(partition).ok()?.marks();
             marks.leads.then_some(marks.leader_epoch)
         };
-        let leaders = self.places.iter().enumerate().filter_map(|(at, place)| Some((at, leads(place)?)));
+        let leaders = (0..self.places.len()).filter_map(|at| Some((at, leads(at)?)));
         leaders.max_by_key(|(_, epoch)| *epoch)
     }
 
@@ -237,12 +239,8 @@ impl World {
 
     /// Every node serves, and every replica is in sync.
     pub fn is_whole(&self) -> bool {
-        let views = self.views();
-        let serves = |place: &Place| {
-            place.running.as_ref().is_some_and(|running| *running.node.stage.lock() == Stage::Serving)
-        };
-        self.places.iter().all(serves)
-            && views.iter().all(|(_, view)| {
+        (0..self.places.len()).all(|at| self.stage(at) == Some(Stage::Serving))
+            && self.views().iter().all(|(_, view)| {
                 let image = view.metadata.image();
                 let mut partitions = image.topics.iter().flat_map(|topic| topic.partitions());
                 partitions.all(|one| one.isr.len() == one.replicas.len() && one.leader.is_some())
@@ -253,9 +251,8 @@ impl World {
     /// Why it is not.
     pub fn state(&self) -> String {
         let mut lines = vec![];
-        for place in &self.places {
-            let stage = place.running.as_ref().map(|running| running.node.stage.lock().clone());
-            lines.push(format!("node {}: {stage:?}", place.hardware.id));
+        for (at, place) in self.places.iter().enumerate() {
+            lines.push(format!("node {}: {:?}", place.hardware.id, self.stage(at)));
         }
         if let Some((_, view)) = self.views().first() {
             let image = view.metadata.image();

@@ -6,13 +6,19 @@ use super::{Act, Client, PAUSE};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::{FetchRequest, TopicName};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, TopicName};
 use std::io;
 use storage::batch::{batches, records};
 use tokio::time::sleep;
 
 /// The last version that names topics.
 const FETCH: i16 = 12;
+const LIST: i16 = 6;
+/// The timestamp of the latest offset.
+const LATEST: i64 = -1;
+/// Of so many fetches one comes after a question for the latest offset.
+const RARELY: usize = 4;
 /// How long a broker may wait for records, ms.
 const WAIT: i32 = 500;
 /// Bytes of one answer.
@@ -56,20 +62,42 @@ async fn read_some(client: &Client, topic: &str, partition: i32, place: &mut Pla
         return Err(io::Error::other("this broker knows an older leader"));
     }
     place.epoch = epoch;
-    let (act, mut watermark) = (client.act(), -1);
+    let act = client.act();
     loop {
-        let (records, seen) = fetch(client, &mut wire, (topic, partition), *place).await?;
-        if seen < watermark {
-            client
-                .history
-                .violated(format!("{topic}-{partition}: the high watermark went from {watermark} to {seen}"));
+        if client.below(RARELY) == 0 {
+            list(client, &mut wire, (topic, partition), epoch).await?;
         }
-        watermark = seen;
+        let (records, watermark) = fetch(client, &mut wire, (topic, partition), *place).await?;
+        client.history.fetched(topic, partition, epoch, watermark);
         take(client, (topic, partition), &records, &mut place.position);
         if client.act() != act || act == Act::Look && place.position >= watermark {
             return Ok(watermark);
         }
     }
+}
+
+/// Asks for the latest offset, which a leader that was just elected may not know.
+async fn list(
+    client: &Client,
+    wire: &mut Wire,
+    (topic, partition): (&str, i32),
+    epoch: i32,
+) -> io::Result<()> {
+    let wanted = ListOffsetsPartition::default()
+        .with_partition_index(partition)
+        .with_current_leader_epoch(epoch)
+        .with_timestamp(LATEST);
+    let wanted = ListOffsetsTopic::default().with_name(TopicName(text(topic))).with_partitions(vec![wanted]);
+    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![wanted]);
+    let mut answer = wire.call(LIST, &request).await?;
+    let part = answer.topics.pop().and_then(|mut topic| topic.partitions.pop());
+    let part = part.ok_or(io::ErrorKind::InvalidData)?;
+    match ResponseError::try_from_code(part.error_code) {
+        None => client.history.listed(topic, partition, epoch, part.offset),
+        Some(ResponseError::OffsetNotAvailable) => {}
+        Some(error) => return Err(io::Error::other(error)),
+    }
+    Ok(())
 }
 
 async fn fetch(
