@@ -329,7 +329,7 @@ mod tests {
     }
 
     fn leading(node: BrokerId, voters: &[u64]) -> Option<Known> {
-        let voters = voters.iter().map(|member| (*member, format!("{0}@h:{0}", member - 100))).collect();
+        let voters = voters.iter().map(|member| (*member, format!("{0}@h:{0}", member % 100))).collect();
         let cluster_id = Some("c".into());
         let member = 100 + node as u64;
         let directory = Uuid::nil();

@@ -19,19 +19,16 @@ pub(super) fn majority<'a>(
         let mut there = answers.iter().filter(|known| Some(known.node) == *node).peekable();
         there.peek().is_some() && there.all(|known| known.member != *member && !votes_itself(known))
     };
-    let lost: Vec<String> = voters
-        .iter()
-        .filter(|voter| is_replaced(voter))
-        .flat_map(|(_, node)| *node)
-        .map(|node| node.to_string())
-        .collect();
+    let mut lost: Vec<BrokerId> =
+        voters.iter().filter(|voter| is_replaced(voter)).filter_map(|(_, node)| *node).collect();
+    lost.sort_unstable();
     let (kept, needed) = (voters.len() - lost.len(), voters.len() / 2 + 1);
     (!lost.is_empty() && kept < needed).then(|| {
         format!(
-            "{} of {} voters have lost their metadata (nodes {}): nothing is decided until that of {} is restored",
+            "{} of {} voters have lost their metadata (nodes {}): nothing is decided until that of at least {} of them is restored",
             lost.len(),
             voters.len(),
-            lost.join(", "),
+            lost.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(", "),
             needed - kept
         )
     })
@@ -66,7 +63,7 @@ mod tests {
         let (third, first) = (answer(3, 103, &VOTERS), answer(1, 201, &[]));
         assert_eq!(told(&[first.clone(), third.clone()]), None, "the second may be down, and have a vote");
         let all = [first, answer(2, 202, &VOTERS), third];
-        let why = "2 of 3 voters have lost their metadata (nodes 1, 2): nothing is decided until that of 1 is restored";
+        let why = "2 of 3 voters have lost their metadata (nodes 1, 2): nothing is decided until that of at least 1 of them is restored";
         assert_eq!(told(&all).as_deref(), Some(why), "one of them follows without a vote");
     }
 
