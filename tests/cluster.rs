@@ -7,17 +7,19 @@ use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{BrokerId, FetchRequest, MetadataResponse};
 use rustix::process::Signal;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::cluster::Cluster;
 use support::kafka::skipped;
 use support::process::poll;
 use support::small_disk::SmallDisk;
 use support::survivors::{self, Survivors};
-use support::wire::{Wire, batch_of};
+use support::wire::{PRODUCE_BY_NAME, Wire, batch_of, producing};
 use tempfile::TempDir;
 
 /// On a machine that does much else.
 const LIMIT: Duration = Duration::from_millis(300_000);
+/// Within so long who is up again and missed little is in sync.
+const REJOINED: Duration = Duration::from_millis(2000);
 const TOPIC: &str = "orders";
 
 fn partition(metadata: &MetadataResponse) -> Option<(i32, Vec<i32>)> {
@@ -64,27 +66,31 @@ fn every_node_takes_commands_and_shows_what_became_of_them() {
     }
 }
 
-/// From here on an answer says who leads.
-const TELLS_LEADER: i16 = 16;
+/// From these versions on an answer says who leads.
+const FETCH_TELLS_LEADER: i16 = 16;
+const PRODUCE_TELLS_LEADER: i16 = 10;
+const NOT_LEADER: i16 = 6;
+const FENCED: i16 = 74;
 
 #[test]
-fn who_fetches_at_the_wrong_broker_or_with_an_old_epoch_is_told_who_leads() {
+fn who_asks_the_wrong_broker_or_with_an_old_epoch_is_told_who_leads() {
     // One of the three has no replica.
     let mut cluster = Cluster::start(3, &[("default.replication.factor", "2")]);
     let topic = Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
     let leads = leader(&cluster, 1, 0);
+    is_told_where_to_produce(&mut cluster, other(leads), leads, 0);
+    is_told_where_to_produce(&mut cluster, other(other(leads)), leads, 0);
     cluster.node(leads).kill9();
     let leads = leader(&cluster, other(leads), leads);
     let another = (1..=3).find(|node| *node != leads && cluster.node(*node).pid().is_some()).unwrap();
-    const NOT_LEADER: i16 = 6;
-    const FENCED: i16 = 74;
+    is_told_where_to_produce(&mut cluster, another, leads, 1);
     for (asked, epoch, expected) in [(another, -1, NOT_LEADER), (leads, 0, FENCED)] {
         let partition = FetchPartition::default().with_current_leader_epoch(epoch);
         let asked_for = FetchTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
         let request = FetchRequest::default().with_max_bytes(1).with_topics(vec![asked_for]);
         let hinted = poll(LIMIT, || {
             let mut wire = Wire::connect(&cluster.node(asked).address());
-            let answer = wire.call(TELLS_LEADER, &request);
+            let answer = wire.call(FETCH_TELLS_LEADER, &request);
             let partition = &answer.responses[0].partitions[0];
             let hint = (partition.error_code, partition.current_leader.leader_id);
             let told = (hint == (expected, BrokerId(leads))).then(|| answer.node_endpoints.clone());
@@ -96,10 +102,31 @@ fn who_fetches_at_the_wrong_broker_or_with_an_old_epoch_is_told_who_leads() {
     }
 }
 
+/// Once it knows it, `asked` says who leads, in an epoch that is not older than `epoch`, and where that is.
+fn is_told_where_to_produce(cluster: &mut Cluster, asked: i32, leads: i32, epoch: i32) {
+    let address = cluster.node(asked).address();
+    for version in PRODUCE_TELLS_LEADER..=PRODUCE_BY_NAME {
+        let endpoints = poll(LIMIT, || {
+            let answer =
+                Wire::connect(&address).call(version, &producing(TOPIC, 0, batch_of(b"led elsewhere")));
+            let partition = &answer.responses[0].partition_responses[0];
+            let hint = (partition.error_code, partition.current_leader.leader_id);
+            let is_new = partition.current_leader.leader_epoch >= epoch;
+            (hint == (NOT_LEADER, BrokerId(leads)) && is_new).then_some(answer.node_endpoints)
+        });
+        let endpoints = endpoints.unwrap_or_else(|| panic!("{asked} does not say that {leads} leads"));
+        let told: Vec<_> = endpoints.iter().map(|one| (one.node_id, one.host.as_str(), one.port)).collect();
+        let port = i32::from(cluster.node(leads).port());
+        assert_eq!(told, [(BrokerId(leads), "127.0.0.1", port)], "version {version}");
+    }
+}
+
 #[test]
 fn what_was_acknowledged_outlives_its_leader_and_the_controller() {
     let mut cluster = Cluster::start(3, &[]);
-    Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let mut wire = Wire::connect(&cluster.node(1).address());
+    wire.create_topic(TOPIC, 1);
+    wire.create_topic("beside", 12);
     let mut next = 0;
     for round in 0..4 {
         let killed = if round % 2 == 0 { leader(&cluster, 1, 0) } else { controller(&cluster, 1, 0) };
@@ -110,8 +137,13 @@ fn what_was_acknowledged_outlives_its_leader_and_the_controller() {
         cluster.node(killed).kill9();
         controller(&cluster, witness, if round % 2 == 0 { 0 } else { killed });
         next = acknowledged(&mut cluster, witness, killed, next);
+        cluster
+            .until_all(witness, "the dead is out of sync", |all| all.iter().all(|one| !in_sync(one, killed)));
         cluster.node(killed).restart();
-        whole_isr(&cluster, witness);
+        let ready = Instant::now();
+        cluster.until_whole();
+        let took = ready.elapsed();
+        assert!(took < REJOINED, "in sync only {took:?} after it was ready");
     }
 }
 
@@ -125,6 +157,19 @@ fn acknowledged(cluster: &mut Cluster, witness: i32, dead: i32, next: i64) -> i6
     let offset = offset.expect("an acknowledgement");
     assert!(offset >= next, "{offset} instead of {next} or more");
     offset + 1
+}
+
+/// What a producer is told that waited in vain: by a leader that takes enough to be in sync, by one that does not any more,
+/// and by one that did not when it was asked.
+const TIMED_OUT: i16 = 7;
+const TOO_FEW_AFTERWARDS: i16 = 20;
+const TOO_FEW: i16 = 19;
+
+/// Produces with acks=all and so much patience; returns the error code.
+fn refused(wire: &mut Wire, patience: Duration) -> i16 {
+    let request = producing(TOPIC, 0, batch_of(b"refused")).with_timeout_ms(patience.as_millis() as i32);
+    let answer = wire.call(PRODUCE_BY_NAME, &request);
+    answer.responses[0].partition_responses[0].error_code
 }
 
 #[test]
@@ -141,10 +186,31 @@ fn too_few_in_sync_acknowledge_nothing() {
     });
     assert_eq!(wire.produce(TOPIC, 0, batch_of(b"value")).unwrap(), 1);
     cluster.node(second).kill9();
-    assert!(wire.produce(TOPIC, 0, batch_of(b"value")).is_err(), "one copy is too few");
+    // Nobody is left to decide that fewer are in sync.
+    assert_eq!(refused(&mut wire, Duration::from_millis(500)), TIMED_OUT, "one copy is too few");
     cluster.node(first).restart();
     cluster.node(second).restart();
     whole_isr(&cluster, leads);
+}
+
+#[test]
+fn a_producer_is_told_whether_too_few_were_in_sync_before_or_after_its_append() {
+    // Two replicas, and three who decide whether both are in sync.
+    let mut cluster = Cluster::start(3, &[("default.replication.factor", "2")]);
+    let topic = Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
+    let leads = leader(&cluster, 1, 0);
+    let (_, isr) = partition(&cluster.metadata(leads, TOPIC)).unwrap();
+    let follows = isr.into_iter().find(|id| *id != leads).unwrap();
+    assert_eq!(acknowledged(&mut cluster, leads, 0, 0), 1);
+    let mut wire = Wire::connect(&cluster.node(leads).address());
+    cluster.node(follows).signal(Signal::STOP);
+    // Long enough that the follower is put out meanwhile, which stood still just now.
+    assert_eq!(refused(&mut wire, Duration::from_millis(6000)), TOO_FEW_AFTERWARDS);
+    assert_eq!(refused(&mut wire, Duration::from_millis(6000)), TOO_FEW);
+    assert!(wire.fetch(topic, 0, 1).unwrap().is_empty(), "nothing is shown that is not acknowledged");
+    cluster.node(follows).signal(Signal::CONT);
+    // One of the two was appended, and counts as soon as enough have it.
+    assert_eq!(acknowledged(&mut cluster, leads, 0, 2), 3);
 }
 
 #[test]

@@ -2,71 +2,20 @@
 
 mod support;
 
-use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::describe_quorum_response::ReplicaState;
 use kafka_protocol::messages::{
-    AddRaftVoterRequest, ApiVersionsRequest, DescribeQuorumRequest, DescribeQuorumResponse,
-    RemoveRaftVoterRequest, TopicName, add_raft_voter_request,
+    AddRaftVoterRequest, ApiVersionsRequest, RemoveRaftVoterRequest, add_raft_voter_request,
 };
 use std::time::Duration;
 use support::broker::Broker;
-use support::cluster::{BOTH, Cluster};
+use support::cluster::{BOTH, BROKER, Cluster};
 use support::kafka::{kafka_home, skipped};
 use support::process::poll;
+use support::quorum::{Identity, directory, quorum, until};
 use support::tool_server::shared_tool;
 use support::wire::{Wire, text};
-use uuid::Uuid;
 
 /// On a machine that does much else.
 const LIMIT: Duration = Duration::from_millis(120_000);
-/// The version that tells directories.
-const DESCRIBE: i16 = 2;
-
-/// A node and one of its metadata directories.
-type Identity = (i32, Uuid);
-
-/// Who votes and who follows, as a node tells it; nothing while there is no leader.
-#[derive(Debug)]
-struct Quorum {
-    leader: i32,
-    voters: Vec<Identity>,
-    observers: Vec<Identity>,
-    /// Where voters are reached.
-    endpoints: Vec<String>,
-}
-
-fn quorum(cluster: &mut Cluster, ask: i32) -> Option<Quorum> {
-    let partitions = vec![PartitionData::default()];
-    let log = TopicData::default().with_topic_name(TopicName(text("__cluster_metadata")));
-    let asked = DescribeQuorumRequest::default().with_topics(vec![log.with_partitions(partitions)]);
-    let mut wire = Wire::connect(&cluster.node(ask).address());
-    let answer: DescribeQuorumResponse = wire.call(DESCRIBE, &asked);
-    let partition = answer.topics.first()?.partitions.first()?.clone();
-    let identities = |replicas: Vec<ReplicaState>| {
-        replicas.iter().map(|one| (one.replica_id.0, one.replica_directory_id)).collect()
-    };
-    let listeners = answer.nodes.iter().flat_map(|node| &node.listeners);
-    let endpoints = listeners.map(|one| format!("{}:{}", one.host.as_str(), one.port));
-    Some(Quorum {
-        endpoints: endpoints.collect(),
-        leader: partition.leader_id.0,
-        voters: identities(partition.current_voters),
-        observers: identities(partition.observers),
-    })
-}
-
-fn until<T>(cluster: &mut Cluster, ask: i32, what: &str, wanted: impl Fn(&Quorum) -> Option<T>) -> T {
-    let mut seen = None;
-    let found = poll(LIMIT, || {
-        seen = quorum(cluster, ask);
-        seen.as_ref().and_then(&wanted)
-    });
-    found.unwrap_or_else(|| panic!("node {ask} does not show {what}, but {seen:?}"))
-}
-
-fn directory(of: &[Identity], node: i32) -> Option<Uuid> {
-    of.iter().find(|(id, _)| *id == node).map(|(_, directory)| *directory)
-}
 
 /// The error code of AddRaftVoter.
 fn add(cluster: &mut Cluster, ask: i32, (node, directory): Identity) -> i16 {
@@ -131,7 +80,7 @@ fn a_wiped_controller_gets_its_vote_again_and_it_counts() {
 #[test]
 fn votes_are_given_to_controllers_alone() {
     let mut cluster = Cluster::start(3, &[]);
-    let broker = cluster.join("broker");
+    let broker = cluster.join(BROKER);
     let broker = until(&mut cluster, 1, "the broker", |quorum| {
         directory(&quorum.observers, broker).map(|directory| (broker, directory))
     });
@@ -255,7 +204,7 @@ fn a_broker_comes_and_goes() {
     }
     let mut cluster = Cluster::start(1, &[]);
     Wire::connect(&cluster.node(1).address()).create_topic("orders", 1);
-    let broker = cluster.join("broker");
+    let broker = cluster.join(BROKER);
     let servers = cluster.bootstrap();
     for (replicas, leader) in [(format!("[{broker}]"), broker), ("[1]".to_owned(), 1)] {
         let plan = cluster.node(1).scratch().join("plan.json");

@@ -166,10 +166,15 @@ def java(bootstrap, topic, book):
     book.sent = len(book.acked) + len(book.failed)
 
 
-def follow(bootstrap, topic, ended, seen):
-    """A group's only member, which commits what it has read; notes every record."""
-    consumer = confluent_kafka.Consumer(
-        {
+class Follower(threading.Thread):
+    """A group's only member, which commits what it has read."""
+
+    def __init__(self, bootstrap, topic):
+        super().__init__(daemon=True)
+        self.topic, self.ended = topic, threading.Event()
+        # All numbers it read; by partition how far it was told that it has committed; how often it was given partitions.
+        self.seen, self.committed, self.given = set(), {}, 0
+        self.config = {
             "bootstrap.servers": bootstrap,
             "group.id": f"follows {topic}",
             "auto.offset.reset": "earliest",
@@ -177,17 +182,40 @@ def follow(bootstrap, topic, ended, seen):
             "reconnect.backoff.max.ms": 200,
             "socket.timeout.ms": SILENCE_MS,
         }
-    )
-    consumer.subscribe([topic])
-    while not ended.is_set():
-        got = [one for one in consumer.consume(200, 0.2) if one.error() is None]
-        seen.update(int(one.value()) for one in got)
-        if got:
-            consumer.commit(asynchronous=True)
-    consumer.close()
+
+    def run(self):
+        consumer = confluent_kafka.Consumer(self.config)
+        consumer.subscribe([self.topic], on_assign=lambda *_: self.was_given())
+        while not self.ended.is_set():
+            got = [one for one in consumer.consume(200, 0.2) if one.error() is None]
+            self.seen.update(int(one.value()) for one in got)
+            if got:
+                self.commit(consumer)
+        consumer.close()
+
+    def was_given(self):
+        self.given += 1
+
+    def commit(self, consumer):
+        try:
+            done = consumer.commit(asynchronous=False)
+        except confluent_kafka.KafkaException:
+            # Nothing is known of it; the next says more.
+            return
+        # Those of which nothing new was read have no offset.
+        told = (one for one in done if one.error is None and one.offset >= 0)
+        self.committed.update((one.partition, one.offset) for one in told)
+
+    def lost(self):
+        """In how many partitions less is committed than was acknowledged. More may be, to which no answer came."""
+        consumer = confluent_kafka.Consumer(self.config)
+        asked = [confluent_kafka.TopicPartition(self.topic, one) for one in self.committed]
+        found = {one.partition: one.offset for one in consumer.committed(asked, PATIENCE)}
+        consumer.close()
+        return sum(found[partition] < offset for partition, offset in self.committed.items())
 
 
-def verdict(book, found, seen):
+def verdict(book, found, follower):
     """Compares what was acknowledged with what is there."""
     numbers = [int(one.value) for one in found]
     place = {int(one.value): (one.partition, one.offset) for one in found}
@@ -203,25 +231,26 @@ def verdict(book, found, seen):
         "doubled": len(numbers) - len(place),
         "out of order": disordered,
         "never sent": len(place.keys() - range(book.sent)),
-        "not followed": len(place.keys() - seen),
+        "not followed": len(place.keys() - follower.seen),
+        "commits lost": follower.lost(),
+        "rebalances": follower.given - 1,
     }
 
 
 def main(bootstrap, client, folder):
     topic, book = f"survive-{client}", Book(client, folder)
     create(bootstrap, topic, PARTITIONS)
-    ended, seen = threading.Event(), set()
-    follower = threading.Thread(target=follow, args=(bootstrap, topic, ended, seen), daemon=True)
+    follower = Follower(bootstrap, topic)
     follower.start()
     clients = {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aio, "java": java}
     clients[client](bootstrap, topic, book)
     found = Confluent().read(bootstrap, topic, ends(bootstrap, topic))
     end = time.monotonic() + PATIENCE
-    while len(seen) < len(found) and time.monotonic() < end:
+    while len(follower.seen) < len(found) and time.monotonic() < end:
         time.sleep(0.05)
-    ended.set()
+    follower.ended.set()
     follower.join(PATIENCE)
-    result = verdict(book, found, seen)
+    result = verdict(book, found, follower)
     gap = max(book.gaps.values(), default=0)
     print(f"{client}: acknowledged {len(book.acked)}, read {len(found)}, longest gap {gap * 1000:.0f} ms, {result}")
     if follower.is_alive():
@@ -230,6 +259,7 @@ def main(bootstrap, client, folder):
         print(f"{client}: {phase}: {gap * 1000:.0f} ms")
     check(not any(result.values()), f"{result}, refused: {book.failed[:3]}")
     check(len(book.acked) > 0, "nothing was acknowledged")
+    check(len(follower.committed) == PARTITIONS, f"committed only in {follower.committed}")
     print("ok")
 
 

@@ -14,10 +14,14 @@ const PATIENCE: Duration = Duration::from_millis(60_000);
 const METADATA: i16 = 12;
 /// The roles of a node that is both.
 pub const BOTH: &str = "broker,controller";
+pub const BROKER: &str = "broker";
+pub const CONTROLLER: &str = "controller";
 
-/// Nodes 1, 2, ...: the first of them brokers and controllers.
+/// Nodes 1, 2, ...: the first of them brokers and controllers, unless their roles are given.
 pub struct Cluster {
     nodes: Vec<Broker>,
+    /// The nodes that serve clients.
+    brokers: Vec<i32>,
     controllers: Vec<Port>,
     /// Of the first controllers: where others ask them.
     servers: String,
@@ -27,22 +31,29 @@ pub struct Cluster {
 impl Cluster {
     /// Starts so many nodes with these keys, in whose values `{id}` is the node's; returns when all answer.
     pub fn start(count: usize, own: &[(&str, &str)]) -> Cluster {
-        let controllers: Vec<Port> = (0..count).map(|_| Port::reserve()).collect();
-        let at = controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{}", port.number()));
-        let voters = at.collect::<Vec<_>>().join(",");
-        let at = controllers.iter().map(|port| format!("127.0.0.1:{}", port.number()));
-        let servers = at.collect::<Vec<_>>().join(",");
+        Cluster::of(&vec![BOTH; count], own)
+    }
+
+    /// Starts a node for each of these roles.
+    pub fn of(roles: &[&str], own: &[(&str, &str)]) -> Cluster {
+        let controllers: Vec<Port> = roles.iter().map(|_| Port::reserve()).collect();
+        let at = roles.iter().zip(&controllers).zip(1..).filter(|((roles, _), _)| **roles != BROKER);
+        let at: Vec<_> = at.map(|((_, port), id)| (id, format!("127.0.0.1:{}", port.number()))).collect();
+        let voters: Vec<_> = at.iter().map(|(id, at)| format!("{id}@{at}")).collect();
+        let servers: Vec<_> = at.into_iter().map(|(_, at)| at).collect();
+        let count = roles.iter().filter(|roles| **roles != CONTROLLER).count();
         let mut overrides = vec![
             format!("default.replication.factor={count}"),
             format!("offsets.topic.replication.factor={count}"),
             format!("min.insync.replicas={}", count / 2 + 1),
         ];
         overrides.extend(own.iter().map(|(key, value)| format!("{key}={value}")));
-        let mut cluster = Cluster { nodes: vec![], controllers, servers, overrides };
-        for id in 1..=count {
-            let (port, keys) = cluster.keys(id, BOTH, format!("controller.quorum.voters={voters}"));
-            cluster.nodes.push(Broker::prepare(port, keys));
-        }
+        let (nodes, brokers, servers) = (vec![], vec![], servers.join(","));
+        let mut cluster = Cluster { nodes, brokers, controllers, servers, overrides };
+        roles.iter().for_each(|roles| {
+            let voters = format!("controller.quorum.voters={}", voters.join(","));
+            cluster.prepare(roles, voters);
+        });
         cluster.nodes.iter_mut().for_each(Broker::begin);
         cluster.nodes.iter_mut().for_each(Broker::await_ready);
         cluster
@@ -51,21 +62,30 @@ impl Cluster {
     /// Starts the next node, which the others do not know; returns its id when it answers.
     pub fn join(&mut self, roles: &str) -> i32 {
         self.controllers.push(Port::reserve());
-        let servers = format!("controller.quorum.bootstrap.servers={}", self.servers);
-        let (port, keys) = self.keys(self.controllers.len(), roles, servers);
-        let mut node = Broker::prepare(port, keys);
-        node.restart();
-        self.nodes.push(node);
-        self.nodes.len() as i32
+        let id = self.prepare(roles, format!("controller.quorum.bootstrap.servers={}", self.servers));
+        self.node(id).restart();
+        id
     }
 
-    /// The keys of a node, and its port for clients.
-    fn keys(&self, id: usize, roles: &str, quorum: String) -> (Port, Vec<String>) {
-        let (client, controller) = (Port::reserve(), self.controllers[id - 1].number());
-        let mut listeners = format!("PLAINTEXT://127.0.0.1:{}", client.number());
-        if roles != "broker" {
-            listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+    /// The next node, not started yet; returns its id.
+    fn prepare(&mut self, roles: &str, quorum: String) -> i32 {
+        let id = self.nodes.len() as i32 + 1;
+        let (port, keys) = self.keys(id, roles, quorum);
+        self.nodes.push(Broker::prepare(port, keys));
+        if roles != CONTROLLER {
+            self.brokers.push(id);
         }
+        id
+    }
+
+    /// The keys of a node, and the port at which it is asked: that for clients, if it has one.
+    fn keys(&self, id: i32, roles: &str, quorum: String) -> (Port, Vec<String>) {
+        let controller = &self.controllers[id as usize - 1];
+        let port = if roles == CONTROLLER { controller.clone() } else { Port::reserve() };
+        let at = |name, port: &Port| format!("{name}://127.0.0.1:{}", port.number());
+        let for_clients = (roles != CONTROLLER).then(|| at("PLAINTEXT", &port));
+        let for_nodes = (roles != BROKER).then(|| at("CONTROLLER", controller));
+        let listeners: Vec<_> = for_clients.into_iter().chain(for_nodes).collect();
         let overrides = self.overrides.iter().map(|key| key.replace("{id}", &id.to_string()));
         let own = [
             format!("node.id={id}"),
@@ -73,9 +93,9 @@ impl Cluster {
             quorum,
             "controller.listener.names=CONTROLLER".to_owned(),
             "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
-            format!("listeners={listeners}"),
+            format!("listeners={}", listeners.join(",")),
         ];
-        (client, own.into_iter().chain(overrides).collect())
+        (port, own.into_iter().chain(overrides).collect())
     }
 
     /// Has a node, which is down, listen for others at another port from its next start on.
@@ -106,7 +126,8 @@ impl Cluster {
 
     /// For `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
-        self.nodes.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+        let at = self.brokers.iter().map(|id| self.nodes[*id as usize - 1].address());
+        at.collect::<Vec<_>>().join(",")
     }
 
     /// What `node` says of the cluster and of one topic.
@@ -143,10 +164,10 @@ impl Cluster {
         assert!(seen.is_some(), "node {node}: {what}: {:?}", self.metadata_of(node, None));
     }
 
-    /// Waits until every node sees all copies of all partitions in sync.
+    /// Waits until every broker sees all copies of all partitions in sync.
     pub fn until_whole(&self) {
-        for node in 1..=self.nodes.len() as i32 {
-            self.until_all(node, "all in sync", |partitions| {
+        for node in &self.brokers {
+            self.until_all(*node, "all in sync", |partitions| {
                 partitions.iter().all(|one| one.isr_nodes.len() == one.replica_nodes.len())
             });
         }

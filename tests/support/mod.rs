@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod kafka;
 pub mod port;
 pub mod process;
+pub mod quorum;
 pub mod small_disk;
 pub mod survivors;
 pub mod tool_server;

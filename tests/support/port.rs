@@ -2,15 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
+use std::sync::Arc;
 
 /// Below the ports that the kernel gives to outgoing connections, so that none takes ours between two starts.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
-/// A port that no other test has, in this process or another: a locked file says so.
+/// A port that no other test has, in this process or another: a locked file says so, until the last copy is dropped.
+#[derive(Clone)]
 pub struct Port {
     number: u16,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Port {
@@ -29,6 +31,6 @@ impl Port {
         let lock = OpenOptions::new().create(true).append(true).open(path).ok()?;
         lock.try_lock().ok()?;
         TcpListener::bind(("127.0.0.1", number)).ok()?;
-        Some(Port { number, _lock: lock })
+        Some(Port { number, _lock: Arc::new(lock) })
     }
 }

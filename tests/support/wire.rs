@@ -2,6 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
@@ -12,7 +13,9 @@ use storage::batch::{BatchBuilder, Prepared};
 use storage::compress::Compression;
 
 /// The last version that names topics, not their ids.
-const PRODUCE_BY_NAME: i16 = 12;
+pub const PRODUCE_BY_NAME: i16 = 12;
+/// A version that names topics by their ids.
+const FETCH_BY_ID: i16 = 16;
 
 /// One connection.
 pub struct Wire {
@@ -92,18 +95,36 @@ impl Wire {
 
     /// Produces with acks=all; returns the offset that was acknowledged.
     pub fn produce(&mut self, topic: &str, partition: i32, records: Bytes) -> Result<i64> {
-        let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-        let data =
-            TopicProduceData::default().with_name(TopicName(text(topic))).with_partition_data(vec![data]);
-        let request =
-            ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![data]);
-        let answer = self.try_call(PRODUCE_BY_NAME, &request)?;
+        let answer = self.try_call(PRODUCE_BY_NAME, &producing(topic, partition, records))?;
         let answer = &answer.responses[0].partition_responses[0];
         match answer.error_code {
             0 => Ok(answer.base_offset),
             code => Err(Error::other(format!("error code {code}"))),
         }
     }
+
+    /// Fetches what a consumer is shown at and behind `offset`.
+    pub fn fetch(&mut self, topic: uuid::Uuid, partition: i32, offset: i64) -> Result<Bytes> {
+        let partition = FetchPartition::default()
+            .with_partition(partition)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(i32::MAX);
+        let topic = FetchTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
+        let request = FetchRequest::default().with_max_bytes(i32::MAX).with_topics(vec![topic]);
+        let answer = self.try_call(FETCH_BY_ID, &request)?;
+        let answer = &answer.responses[0].partitions[0];
+        match answer.error_code {
+            0 => Ok(answer.records.clone().unwrap_or_default()),
+            code => Err(Error::other(format!("error code {code}"))),
+        }
+    }
+}
+
+/// A request with acks=all, which names its topic.
+pub fn producing(topic: &str, partition: i32, records: Bytes) -> ProduceRequest {
+    let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
+    let data = TopicProduceData::default().with_name(TopicName(text(topic))).with_partition_data(vec![data]);
+    ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![data])
 }
 
 pub fn text(text: &str) -> StrBytes {
