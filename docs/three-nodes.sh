@@ -1,6 +1,6 @@
 #!/bin/sh
 # three-nodes.sh   builds Drave, and runs three nodes on this machine until Ctrl-C: clients use
-# localhost:9092,localhost:9093,localhost:9094. FOLDER (./three-nodes) keeps their data and logs.
+# localhost:9092,localhost:9093,localhost:9094. What each node is, and what PORT and FOLDER change, says node.sh.
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release
@@ -9,5 +9,6 @@ for node in 1 2 3; do
   docs/node.sh $node &
   pids="$pids $!"
 done
-trap 'kill $pids; wait' INT TERM
+# One that was stopped before is no process any more.
+trap 'kill $pids 2>/dev/null || true; wait' INT TERM
 wait

@@ -195,6 +195,8 @@ impl QuorumAdmin {
     }
 
     async fn added(&self, voter: Voter, deadline: Instant) -> Result<(), Refusal> {
+        // A directory that was lost just now has answered lately. One that lives answers again.
+        let known_by = Instant::now() + LIVES + 2 * PAUSE;
         loop {
             let progress = self.quorum.progress().ok_or(ErrorCode::NotLeaderOrFollower)?;
             let refusal = match candidate(&progress.members, voter)? {
@@ -202,9 +204,10 @@ impl QuorumAdmin {
                     Ok(()) => return Ok(()),
                     Err(error) => why(voter, &error)?,
                 },
-                Err(absent) => absent,
+                Err(refusal) => refusal,
             };
-            wait(refusal, deadline).await?;
+            let is_twin = refusal.code == ErrorCode::DuplicateVoter;
+            wait(refusal, if is_twin { deadline.min(known_by) } else { deadline }).await?;
         }
     }
 
@@ -256,17 +259,21 @@ async fn changed<A: Future<Output = Result<(), Refusal>>>(
     if question.is_done(&voters.await?) { Ok(()) } else { Err(refusal) }
 }
 
-/// Which member is to have a vote; a refusal within if it may still come, one instead if it is not to have it.
+/// Which member is to have a vote; a refusal within if it may still come or be free to have it, one instead if it is not to
+/// have it.
 fn candidate(members: &[Follower], voter: Voter) -> Result<Result<u64, Refusal>, Refusal> {
     let known = |member: &Follower| Address::parse(&member.address);
     for member in members.iter().filter(|member| member.votes) {
         let Some(address) = known(member).filter(|address| address.node == voter.node) else { continue };
-        let is_it = address.directory == voter.directory;
+        let (node, directory) = (address.node, kafka_uuid::encode(address.directory));
+        let why = format!("controller {node} has a vote already, with directory {directory}");
+        let refusal = Refusal::new(ErrorCode::DuplicateVoter, why);
+        if address.directory == voter.directory {
+            return Err(refusal);
+        }
         // A directory that was lost votes no more: another of its node may take its place before it is removed.
-        if is_it || member.heard.is_some_and(|ago| ago < LIVES) {
-            let (node, directory) = (address.node, kafka_uuid::encode(address.directory));
-            let why = format!("controller {node} has a vote already, with directory {directory}");
-            return Err(Refusal::new(ErrorCode::DuplicateVoter, why));
+        if member.heard.is_some_and(|ago| ago < LIVES) {
+            return Ok(Err(refusal));
         }
     }
     let found = members.iter().find_map(|member| Some((member, known(member).filter(|one| is(one, voter))?)));
@@ -389,7 +396,8 @@ mod tests {
         assert_eq!(candidate(&members(), voter(2, 22)), Ok(Ok(4)), "its other directory is lost");
         assert_eq!(refused(voter(1, 11)), ErrorCode::DuplicateVoter);
         assert_eq!(refused(voter(2, 21)), ErrorCode::DuplicateVoter);
-        assert_eq!(refused(voter(3, 32)), ErrorCode::DuplicateVoter, "two nodes have one id");
+        let twin = candidate(&members(), voter(3, 32)).unwrap().unwrap_err();
+        assert_eq!(twin.code, ErrorCode::DuplicateVoter, "two nodes have one id, or had until just now");
         assert_eq!(refused(voter(9, 91)), ErrorCode::InvalidRequest);
         let absent = candidate(&members(), voter(4, 41)).unwrap().unwrap_err();
         assert_eq!(absent.code, ErrorCode::RequestTimedOut);

@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod port;
 pub mod process;
 pub mod quorum;
+pub mod quorum_table;
 pub mod small_disk;
 pub mod survivors;
 pub mod tool_server;

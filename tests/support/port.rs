@@ -7,6 +7,8 @@ use std::sync::Arc;
 /// Below the ports that the kernel gives to outgoing connections, so that none takes ours between two starts.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
+/// The first of those that the kernel gives.
+const OUTGOING: u16 = 32_768;
 
 /// A port that no other test has, in this process or another: a locked file says so, until the last copy is dropped.
 #[derive(Clone)]
@@ -15,11 +17,22 @@ pub struct Port {
     _lock: Arc<File>,
 }
 
+/// Each process has a place of its own to begin at.
+fn numbers() -> impl Iterator<Item = u16> {
+    let start = std::process::id() as u16 % COUNT;
+    (0..COUNT).map(move |step| FIRST + (start + step) % COUNT)
+}
+
 impl Port {
     pub fn reserve() -> Port {
-        let start = std::process::id() as u16 % COUNT;
-        let numbers = (0..COUNT).map(|step| FIRST + (start + step) % COUNT);
-        numbers.filter_map(Port::claim).next().expect("no port is free")
+        numbers().find_map(Port::claim).expect("no port is free")
+    }
+
+    /// Ports that lie so far behind some first one, for programs that count them.
+    pub fn reserve_at(distances: &[u16]) -> Vec<Port> {
+        let last = distances.iter().max().expect("some are wanted");
+        let claim = |first| distances.iter().map(|distance| Port::claim(first + distance)).collect();
+        numbers().filter(|first| first + last < OUTGOING).find_map(claim).expect("no such ports are free")
     }
 
     pub fn number(&self) -> u16 {

@@ -99,6 +99,13 @@ impl Running {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         wait_until("a program that was asked to stop stops", limit, || self.ended());
     }
+
+    /// Does to it and its children what Ctrl-C does, and waits until it has stopped.
+    #[track_caller]
+    pub fn interrupt(&mut self, limit: Duration) {
+        kill_process_group(Pid::from_child(&self.child), Signal::INT).unwrap();
+        wait_until("a program that was interrupted stops", limit, || self.ended());
+    }
 }
 
 impl Drop for Running {
