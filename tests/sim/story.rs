@@ -45,8 +45,11 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// By what it is called.
+pub type Story = (&'static str, fn(u64) -> Outcome);
+
 /// All stories, by name.
-pub const STORIES: [(&str, fn(u64) -> Outcome); 3] =
+pub const STORIES: [Story; 3] =
     [("trouble", trouble::tell), ("stalled_disk", stalled_disk::tell), ("wiped_voters", wiped_voters::tell)];
 
 type Work = Vec<BoxFuture<'static, ()>>;
