@@ -83,7 +83,10 @@ fn committed(wire: &mut Wire) -> i64 {
         OffsetFetchRequestTopics::default().with_name(TopicName(text(TOPIC))).with_partition_indexes(vec![0]);
     let asked = OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(Some(vec![asked]));
     let request = OffsetFetchRequest::default().with_groups(vec![asked]);
-    let answer = wire.call(8, &request);
+    let answer = poll(LIMIT, || {
+        Some(wire.call(8, &request)).filter(|answer| !MOVING.contains(&answer.groups[0].error_code))
+    });
+    let answer = answer.expect("a coordinator");
     assert_eq!(answer.groups[0].error_code, 0);
     answer.groups[0].topics[0].partitions[0].committed_offset
 }
@@ -146,7 +149,10 @@ impl Member {
             .with_member_id(self.id.clone())
             .with_generation_id(self.generation)
             .with_assignments(assignments);
-        let answer = wire.call(3, &request);
+        let answer = poll(LIMIT, || {
+            Some(wire.call(3, &request)).filter(|answer| !MOVING.contains(&answer.error_code))
+        });
+        let answer = answer.expect("a coordinator");
         assert_eq!(answer.error_code, 0);
         answer.assignment
     }
