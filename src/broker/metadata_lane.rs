@@ -164,7 +164,7 @@ impl MetadataLane {
             self.first.check_alone(&self.running.members).await?;
         }
         let known = parts.dirs.cluster_id().or(identity(parts)?.and_then(|known| known.cluster_id));
-        let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(Uuid::new_v4()));
+        let wanted = known.or(asked_id.clone()).unwrap_or_else(|| kafka_uuid::encode(kafka_uuid::fresh()));
         let form = FormCluster { cluster_id: wanted, features: parts::finalised() };
         let found = loop {
             match self.running.metadata.submit(form.clone()).await {
@@ -238,7 +238,7 @@ impl Setup {
                 max_partitions_per_request: MAX_PARTITIONS_PER_REQUEST,
             },
             clock: parts.clock,
-            fresh_id: Box::new(Uuid::new_v4),
+            fresh_id: Box::new(kafka_uuid::fresh),
         };
         let settings = raft::Settings {
             lane: seam::disk_lane(),
@@ -319,7 +319,7 @@ fn directory_id(parts: &Parts) -> Result<Uuid, LaneError> {
     if let Some(id) = found.as_ref().and_then(|found| found.directory_id) {
         return Ok(id);
     }
-    let (node_id, id) = (parts.config.node_id, Uuid::new_v4());
+    let (node_id, id) = (parts.config.node_id, kafka_uuid::fresh());
     let cluster_id = found.and_then(|found| found.cluster_id);
     MetaProperties { node_id, directory_id: Some(id), cluster_id }.write(disk, dir)?;
     Ok(id)

@@ -17,7 +17,7 @@ use crate::replica::{
     AlterIsr, Answered, Contact, Fetchers, Inbox, IsrKeeper, Proposals, Settings as FetchSettings, Site,
 };
 use crate::seam::{self, Clock};
-use crate::types::{BrokerId, ErrorCode, TopicPartition, Uuid};
+use crate::types::{BrokerId, ErrorCode, TopicPartition};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::dirs::LogDirs;
 use storage::files::FileCache;
+use storage::kafka_uuid;
 use storage::log::LogEnv;
 use tokio::sync::watch;
 
@@ -53,7 +54,8 @@ impl Parts {
         let files = Arc::new(FileCache::new(disk.clone(), descriptors / FILE_SHARE));
         let (failed, failures) = watch::channel(0);
         let on_failure = Arc::new(move |_: &_| failed.send_modify(|count| *count += 1));
-        let dirs = LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut Uuid::new_v4, on_failure)?;
+        let dirs =
+            LogDirs::open(&disk, &config.log_dirs, config.node_id, &mut kafka_uuid::fresh, on_failure)?;
         let boot_id = seam::boot_id();
         let same_boot = was_in_boot(&dirs, &boot_id)?;
         Ok(Parts {
