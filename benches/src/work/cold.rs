@@ -127,7 +127,7 @@ fn p99(latencies: &Latencies) -> f64 {
 }
 
 /// Writes out what is in `dir` and takes it out of the page cache.
-fn evict(dir: &Path) -> Result<()> {
+pub(super) fn evict(dir: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);

@@ -181,6 +181,7 @@ pub const BEDS: &[Bed] = &[
         ..Bed::ONE_NODE
     },
     Bed { title: "Standard tools", floor: false, works: tools::WORKS, ..Bed::ONE_NODE },
+    Bed::alone("As fast as the disk", &[produce::SUSTAINED]),
     Bed::alone("Reading what is cold", cold::WORKS),
     Bed::alone("Nothing at all", &[memory::IDLE]),
     Bed::alone("Much of everything", scale::WORKS),

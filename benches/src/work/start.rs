@@ -1,12 +1,14 @@
 //! From the start of a process until it acknowledges the next batch.
 
+use super::cold::evict;
 use super::{Run, Scale, Work, absolute};
 use crate::load::batch;
 use crate::load::closed::{self, Produce};
 use crate::load::wire::{Wire, accepted};
 use crate::record::Found;
-use crate::system::{Kind, Programs, Setup, System};
+use crate::system::{Kind, Programs, Setup, System, said_by};
 use anyhow::{Result, ensure};
+use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
 
 pub const WORKS: &[Work] = &[
@@ -16,7 +18,9 @@ pub const WORKS: &[Work] = &[
         title: "start with one empty topic",
         columns: COLUMNS,
         goals: &[absolute("acknowledges after ms", 100.0)],
-        run: Run::Alone(|programs, kind, scale| start(programs, kind, scale, 0, false)),
+        run: Run::Alone(|programs, kind, scale| {
+            start(programs, kind, scale, Left { gigabytes: 0, is_killed: false, is_cold: false })
+        }),
     },
     Work {
         id: "start-clean",
@@ -24,7 +28,9 @@ pub const WORKS: &[Work] = &[
         title: "start with 10 GB, after a clean stop, page cache warm",
         columns: COLUMNS,
         goals: &[absolute("acknowledges after ms", 300.0)],
-        run: Run::Alone(|programs, kind, scale| start(programs, kind, scale, 10, false)),
+        run: Run::Alone(|programs, kind, scale| {
+            start(programs, kind, scale, Left { gigabytes: 10, is_killed: false, is_cold: false })
+        }),
     },
     Work {
         id: "start-killed",
@@ -32,28 +38,86 @@ pub const WORKS: &[Work] = &[
         title: "start with 10 GB, after kill -9, page cache warm",
         columns: COLUMNS,
         goals: &[absolute("acknowledges after ms", 1000.0)],
-        run: Run::Alone(|programs, kind, scale| start(programs, kind, scale, 10, true)),
+        run: Run::Alone(|programs, kind, scale| {
+            start(programs, kind, scale, Left { gigabytes: 10, is_killed: true, is_cold: false })
+        }),
+    },
+    Work {
+        id: "start-clean-cold",
+        row: 12,
+        title: "start with 10 GB, after a clean stop, none of it in the page cache",
+        columns: COLUMNS,
+        goals: &[],
+        run: Run::Alone(|programs, kind, scale| {
+            start(programs, kind, scale, Left { gigabytes: 10, is_killed: false, is_cold: true })
+        }),
+    },
+    Work {
+        id: "start-killed-cold",
+        row: 12,
+        title: "start with 10 GB, after kill -9, none of it in the page cache",
+        columns: COLUMNS,
+        goals: &[],
+        run: Run::Alone(|programs, kind, scale| {
+            start(programs, kind, scale, Left { gigabytes: 10, is_killed: true, is_cold: true })
+        }),
     },
 ];
 
-const COLUMNS: &[&str] = &["accepts after ms", "acknowledges after ms", "MiB"];
+const COLUMNS: &[&str] = &["accepts after ms", "acknowledges after ms", "kcat has produced after ms", "MiB"];
 /// Kafka waits for a killed broker's registration to expire.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn start(programs: &Programs, kind: &Kind, scale: &Scale, gigabytes: usize, killed: bool) -> Result<Found> {
-    let gigabytes = if scale.is_quick { gigabytes.min(1) } else { gigabytes };
+/// How the process before left its data.
+#[derive(Clone, Copy)]
+struct Left {
+    gigabytes: usize,
+    is_killed: bool,
+    is_cold: bool,
+}
+
+fn start(programs: &Programs, kind: &Kind, scale: &Scale, left: Left) -> Result<Found> {
+    let gigabytes = if scale.is_quick { left.gigabytes.min(1) } else { left.gigabytes };
     let mut system = System::start(kind, programs, &Setup { nodes: 1, ..Setup::default() })?;
     let leaders = system.create("kept", 10, &[])?;
     fill(&leaders, gigabytes)?;
-    system.end(killed)?;
+    system.end(left.is_killed)?;
+    if left.is_cold {
+        evict(system.dir())?;
+    }
     let begun = Instant::now();
     system.start_again()?;
-    let accepts = accepts(system.address(), begun)?;
-    let acknowledges = acknowledges(system.address(), begun)?;
-    Ok(Found::default()
-        .with("accepts after ms", 1e3 * accepts.as_secs_f64())
-        .with("acknowledges after ms", 1e3 * acknowledges.as_secs_f64())
-        .with("MiB", system.resident()?))
+    let (accepts, acknowledges, kcat) = std::thread::scope(|scope| {
+        let kcat = programs.kcat.is_some().then(|| scope.spawn(|| kcat_has_produced(&system, begun)));
+        let accepts = accepts(system.address(), begun);
+        let acknowledges = acknowledges(system.address(), begun);
+        (accepts, acknowledges, kcat.map(|kcat| kcat.join().expect("it does not panic")))
+    });
+    let found = Found::default()
+        .with("accepts after ms", 1e3 * accepts?.as_secs_f64())
+        .with("acknowledges after ms", 1e3 * acknowledges?.as_secs_f64())
+        .with("MiB", system.resident()?);
+    Ok(match kcat.transpose()? {
+        Some(kcat) => found.with("kcat has produced after ms", 1e3 * kcat.as_secs_f64()),
+        None => found,
+    })
+}
+
+/// When a client of librdkafka has had a record acknowledged; it gives up where nobody listens, and is started again.
+fn kcat_has_produced(system: &System, begun: Instant) -> Result<Duration> {
+    let attempt = || {
+        let mut record = tempfile::tempfile()?;
+        record.write_all(b"a record\n")?;
+        record.rewind()?;
+        let mut kcat = system.kcat()?;
+        kcat.args(["-P", "-b", system.address(), "-t", "kept", "-p", "0", "-X", "acks=1"]);
+        said_by(&mut kcat, record.into())
+    };
+    while let Err(error) = attempt() {
+        ensure!(begun.elapsed() < PATIENCE, "kcat has produced nothing after {PATIENCE:?}: {error:#}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(begun.elapsed())
 }
 
 fn fill(leaders: &[String], gigabytes: usize) -> Result<()> {
