@@ -137,8 +137,7 @@ fn what_was_acknowledged_outlives_its_leader_and_the_controller() {
         cluster.node(killed).kill9();
         controller(&cluster, witness, if round % 2 == 0 { 0 } else { killed });
         next = acknowledged(&mut cluster, witness, killed, next);
-        cluster
-            .until_all(witness, "the dead is out of sync", |all| all.iter().all(|one| !in_sync(one, killed)));
+        cluster.until_all(witness, "it is out of sync", |all| all.iter().all(|one| !in_sync(one, killed)));
         cluster.node(killed).restart();
         let ready = Instant::now();
         cluster.until_whole();
@@ -199,8 +198,9 @@ fn a_producer_is_told_whether_too_few_were_in_sync_before_or_after_its_append() 
     let mut cluster = Cluster::start(3, &[("default.replication.factor", "2")]);
     let topic = Wire::connect(&cluster.node(1).address()).create_topic(TOPIC, 1);
     let leads = leader(&cluster, 1, 0);
-    let (_, isr) = partition(&cluster.metadata(leads, TOPIC)).unwrap();
-    let follows = isr.into_iter().find(|id| *id != leads).unwrap();
+    let follows = cluster.until(leads, TOPIC, "who follows", |metadata| {
+        partition(metadata)?.1.into_iter().find(|id| *id != leads)
+    });
     assert_eq!(acknowledged(&mut cluster, leads, 0, 0), 1);
     let mut wire = Wire::connect(&cluster.node(leads).address());
     cluster.node(follows).signal(Signal::STOP);
