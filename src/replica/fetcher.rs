@@ -237,8 +237,9 @@ impl<L: Leaders> Fetcher<L> {
             match self.site.position(followed) {
                 Some(wanted) if !is_held_back => {
                     self.session.ask(id, wanted);
-                    // What the others fetch may hold it back the next time.
-                    if followed.may_be_held_back() {
+                    // What the others fetch may hold it back the next time; a log start that could not be written is tried again.
+                    let is_told = wanted.log_start >= followed.replica.marks().log_start;
+                    if followed.may_be_held_back() || !is_told {
                         self.restless.insert(id);
                     }
                 }
