@@ -1,7 +1,7 @@
 //! From the start of a process until it acknowledges the next batch.
 
 use super::cold::evict;
-use super::{Run, Scale, Work, absolute};
+use super::{Goal, Run, Scale, Work, absolute};
 use crate::load::batch;
 use crate::load::closed::{self, Produce};
 use crate::load::wire::{Wire, accepted};
@@ -12,57 +12,51 @@ use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
 
 pub const WORKS: &[Work] = &[
-    Work {
-        id: "start-empty",
-        row: 12,
-        title: "start with one empty topic",
-        columns: COLUMNS,
-        goals: &[absolute("acknowledges after ms", 100.0)],
-        run: Run::Alone(|programs, kind, scale| {
+    work(
+        "start-empty",
+        "start with one empty topic",
+        &[acknowledges_within(100.0)],
+        |programs, kind, scale| {
             start(programs, kind, scale, Left { gigabytes: 0, is_killed: false, is_cold: false })
-        }),
-    },
-    Work {
-        id: "start-clean",
-        row: 12,
-        title: "start with 10 GB, after a clean stop, page cache warm",
-        columns: COLUMNS,
-        goals: &[absolute("acknowledges after ms", 300.0)],
-        run: Run::Alone(|programs, kind, scale| {
-            start(programs, kind, scale, Left { gigabytes: 10, is_killed: false, is_cold: false })
-        }),
-    },
-    Work {
-        id: "start-killed",
-        row: 12,
-        title: "start with 10 GB, after kill -9, page cache warm",
-        columns: COLUMNS,
-        goals: &[absolute("acknowledges after ms", 1000.0)],
-        run: Run::Alone(|programs, kind, scale| {
-            start(programs, kind, scale, Left { gigabytes: 10, is_killed: true, is_cold: false })
-        }),
-    },
-    Work {
-        id: "start-clean-cold",
-        row: 12,
-        title: "start with 10 GB, after a clean stop, none of it in the page cache",
-        columns: COLUMNS,
-        goals: &[],
-        run: Run::Alone(|programs, kind, scale| {
-            start(programs, kind, scale, Left { gigabytes: 10, is_killed: false, is_cold: true })
-        }),
-    },
-    Work {
-        id: "start-killed-cold",
-        row: 12,
-        title: "start with 10 GB, after kill -9, none of it in the page cache",
-        columns: COLUMNS,
-        goals: &[],
-        run: Run::Alone(|programs, kind, scale| {
-            start(programs, kind, scale, Left { gigabytes: 10, is_killed: true, is_cold: true })
-        }),
-    },
+        },
+    ),
+    work(
+        "start-clean",
+        "start with 10 GB, after a clean stop, page cache warm",
+        &[acknowledges_within(300.0)],
+        |programs, kind, scale| start(programs, kind, scale, Left { is_killed: false, ..LEFT }),
+    ),
+    work(
+        "start-killed",
+        "start with 10 GB, after kill -9, page cache warm",
+        &[acknowledges_within(1000.0)],
+        |programs, kind, scale| start(programs, kind, scale, LEFT),
+    ),
+    work(
+        "start-clean-cold",
+        "start with 10 GB, after a clean stop, none of it in the page cache",
+        &[],
+        |programs, kind, scale| {
+            start(programs, kind, scale, Left { is_killed: false, is_cold: true, ..LEFT })
+        },
+    ),
+    work(
+        "start-killed-cold",
+        "start with 10 GB, after kill -9, none of it in the page cache",
+        &[],
+        |programs, kind, scale| start(programs, kind, scale, Left { is_cold: true, ..LEFT }),
+    ),
 ];
+
+type Start = fn(&Programs, &Kind, &Scale) -> Result<Found>;
+
+const fn work(id: &'static str, title: &'static str, goals: &'static [Goal], run: Start) -> Work {
+    Work { id, row: 12, title, columns: COLUMNS, goals, run: Run::Alone(run) }
+}
+
+const fn acknowledges_within(ms: f64) -> Goal {
+    absolute("acknowledges after ms", ms)
+}
 
 const COLUMNS: &[&str] = &["accepts after ms", "acknowledges after ms", "kcat has produced after ms", "MiB"];
 /// Kafka waits for a killed broker's registration to expire.
@@ -75,6 +69,8 @@ struct Left {
     is_killed: bool,
     is_cold: bool,
 }
+
+const LEFT: Left = Left { gigabytes: 10, is_killed: true, is_cold: false };
 
 fn start(programs: &Programs, kind: &Kind, scale: &Scale, left: Left) -> Result<Found> {
     let gigabytes = if scale.is_quick { left.gigabytes.min(1) } else { left.gigabytes };
